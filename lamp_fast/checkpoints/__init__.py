@@ -1,0 +1,1 @@
+"""Model folders on disk (`config.json` + safetensors) and the released checkpoints."""

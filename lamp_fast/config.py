@@ -1,0 +1,167 @@
+"""Sizes and options of every model, and the named presets.
+
+Letters used here and in every docstring: B batch, T frames, N tokens (T / 4), J joints, D width, H heads, Q queries,
+K codes, S decoding steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Mapping
+
+from .errors import LampError
+
+FRAMES_PER_TOKEN = 4
+
+AttentionMode = Literal["full", "soft_causal", "causal"]
+Padding = Literal["exact", "released"]
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """VQ-VAE (released `models/vq/vqvae.py`, HumanVQVAE)."""
+
+    feature_dim: int = 263
+    width: int = 512
+    code_dim: int = 512
+    num_codes: int = 512
+    down_blocks: int = 2
+    depth: int = 3
+    dilation_growth: int = 3
+    dropout: float = 0.2
+    ema_decay: float = 0.99
+
+
+@dataclass(frozen=True)
+class LanguageMotionConfig:
+    """LaMP's Q-Former (released `models/lamp/motiongpm_lamp.py`, `QFormer.py`)."""
+
+    vocab_size: int = 30523
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    query_intermediate_size: int = 3072
+    max_positions: int = 512
+    num_queries: int = 49
+    cross_attention_every: int = 2
+    memory_width: int = 1408
+    code_dim: int = 512
+    num_codes: int = 512
+    embed_dim: int = 512
+    max_text_tokens: int = 49
+    max_pretraining_text_tokens: int = 32
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-12
+    padding: Padding = "exact"
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Masked transformer (released `models/mask_transformer/transformer.py`)."""
+
+    num_codes: int = 512
+    code_dim: int = 512
+    width: int = 512
+    num_layers: int = 8
+    num_heads: int = 8
+    feedforward_size: int = 1024
+    condition_dim: int = 768
+    max_tokens: int = 49
+    dropout: float = 0.2
+    condition_dropout: float = 0.1
+    attention_mode: AttentionMode = "soft_causal"
+    padding: Padding = "exact"
+
+    @property
+    def mask_id(self) -> int:
+        return self.num_codes
+
+    @property
+    def pad_id(self) -> int:
+        return self.num_codes + 1
+
+
+@dataclass(frozen=True)
+class LengthConfig:
+    """Length predictor from the text condition: classes are lengths in tokens, 1..max_tokens."""
+
+    condition_dim: int = 768
+    hidden_size: int = 512
+    max_tokens: int = 49
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
+class LampConfig:
+    """One complete model: the four parts agree on widths, codes and lengths."""
+
+    dataset: Literal["humanml3d", "kit"] = "humanml3d"
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    language_motion: LanguageMotionConfig = field(default_factory=LanguageMotionConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    length: LengthConfig = field(default_factory=LengthConfig)
+
+    def __post_init__(self) -> None:
+        agreements = {
+            "num_codes": (self.tokenizer.num_codes, self.language_motion.num_codes, self.generator.num_codes),
+            "code_dim": (self.tokenizer.code_dim, self.language_motion.code_dim),
+            "condition_dim": (self.language_motion.hidden_size, self.generator.condition_dim, self.length.condition_dim),
+            "max_tokens": (self.generator.max_tokens, self.length.max_tokens),
+        }
+        for name, values in agreements.items():
+            if len(set(values)) != 1:
+                raise LampError(f"config: {name} must be the same in every part, found {values}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LampConfig:
+        parts = {
+            "tokenizer": TokenizerConfig,
+            "language_motion": LanguageMotionConfig,
+            "generator": GeneratorConfig,
+            "length": LengthConfig,
+        }
+        values = {k: from_dict(parts[k], v) if k in parts else v for k, v in data.items()}
+        return from_dict(cls, values)
+
+
+def from_dict(cls: type, data: Mapping[str, Any]):
+    """Build a configuration dataclass from a mapping; an unknown key is a `LampError`."""
+    known = {f.name for f in fields(cls)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise LampError(f"config: {cls.__name__} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    return cls(**data)
+
+
+LAMP_MINI = LampConfig(
+    tokenizer=TokenizerConfig(width=192, code_dim=128, dropout=0.0),
+    language_motion=LanguageMotionConfig(
+        vocab_size=10_240,
+        hidden_size=384,
+        num_layers=4,
+        num_heads=12,
+        intermediate_size=1536,
+        query_intermediate_size=512,
+        max_positions=64,
+        memory_width=384,
+        code_dim=128,
+        embed_dim=256,
+    ),
+    generator=GeneratorConfig(
+        code_dim=128, width=256, num_layers=6, num_heads=4, condition_dim=384, attention_mode="full"
+    ),
+    length=LengthConfig(condition_dim=384, hidden_size=256),
+)
+
+PRESETS: dict[str, LampConfig] = {"lamp-base": LampConfig(), "lamp-mini": LAMP_MINI}
+
+
+def preset(name: str) -> LampConfig:
+    """The named preset; a `LampError` lists the names when there is none."""
+    if name not in PRESETS:
+        raise LampError(f"no preset is called {name!r}; there are {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]

@@ -1,0 +1,1 @@
+"""Motion data sets on disk, and the batches that training and evaluation read."""

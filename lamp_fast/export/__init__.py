@@ -1,0 +1,1 @@
+"""Writers: BVH, NPZ, animated preview."""

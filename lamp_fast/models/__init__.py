@@ -1,0 +1,1 @@
+"""The models of LaMP over `lamp_fast.ops`."""

@@ -1,0 +1,1 @@
+"""One plain loop, and one file for each model that it trains."""

@@ -1,0 +1,71 @@
+"""Paths of the data that some tests need: they skip, saying so, where it is absent."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+GOLDEN = Path(os.environ.get("LAMP_FAST_GOLDEN", SHARED / "golden"))
+
+
+class Golden:
+    """One fixture: numbers computed by the released code, with the tolerance stated for each tensor."""
+
+    def __init__(self, folder: Path):
+        import torch
+        from safetensors.torch import load_file
+
+        self.folder = folder
+        self.meta = json.loads((folder / "meta.json").read_text())
+        self.config = self.meta["config"]
+        self.scalars = self.meta["scalars"]
+        data = load_file(folder / "data.safetensors")
+        # Motions are stored as int8: the float32 input is value / 32, exactly.
+        self.data = {k: v.float() / 32 if v.dtype == torch.int8 else v for k, v in data.items()}
+
+    def __getitem__(self, name):
+        return self.data[name]
+
+    def state_dict(self, key: str):
+        import torch
+
+        file = self.folder / self.meta["checkpoints"][0]["file"]
+        return torch.load(file, map_location="cpu", weights_only=True)[key]
+
+    def check(self, name: str, value) -> None:
+        """Compare with the expected tensor: absolute tolerance as stated in meta.json, integers exactly."""
+        import torch
+
+        expected = self.data[name]
+        value = torch.as_tensor(value)
+        assert value.shape == expected.shape, f"{name}: shape {tuple(value.shape)}, expected {tuple(expected.shape)}"
+        if expected.dtype.is_floating_point:
+            error = (value.double() - expected.double()).abs().max().item()
+            atol = self.meta["tensors"][name]["atol"]
+            assert error <= atol, f"{name}: largest error {error:.3g}, tolerance {atol:.3g}"
+        else:
+            assert torch.equal(value.to(expected.dtype), expected), f"{name}: {(value != expected).sum()} differ"
+
+
+@pytest.fixture
+def golden():
+    """`golden("vq_t2m")` opens a fixture; the test skips where fixtures are absent."""
+
+    def open_fixture(name: str) -> Golden:
+        folder = GOLDEN / name
+        if not folder.is_dir():
+            pytest.skip(f"fixture {name} not found; set LAMP_FAST_GOLDEN to the folder of fixtures")
+        return Golden(folder)
+
+    return open_fixture
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("the motion data set is not beside this checkout")
+    return folder
