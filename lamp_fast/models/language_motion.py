@@ -1,0 +1,344 @@
+"""LaMP's language-motion model and its four pretraining tasks (paper §3.2; released `motiongpm_lamp.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import LanguageMotionConfig
+from ..errors import LampError
+from .qformer import KeysValues, QFormerLayer, WordHead
+
+IGNORED = -100
+MAX_LOGIT_SCALE = 100.0
+
+
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """What our pretraining does differently from the released one; `released()` is the released behaviour.
+
+    temperature: contrastive logits are exp(temp)·cos, the factor at most 100; released: temp·cos.
+    hard_negatives: clips that share a text are positives of each other and never negatives; released: only a pair
+        itself is positive, and it can even be drawn as its own negative.
+    padded_frames: motion tokens beyond the length are neither attended nor predicted; released: they are both.
+    generation_memory: motion generation reads the text through the very path of `condition`; released: through the
+        embedding layer and a projection of its own.
+    """
+
+    temperature: Literal["exp", "released"] = "exp"
+    hard_negatives: Literal["exclude_same_text", "released"] = "exclude_same_text"
+    padded_frames: Literal["masked", "released"] = "masked"
+    generation_memory: Literal["condition", "embeddings"] = "condition"
+    label_smoothing: float = 0.1
+
+    @classmethod
+    def released(cls) -> PretrainingOptions:
+        return cls("released", "released", "released", "embeddings")
+
+
+@dataclass
+class LanguageMotionLosses:
+    """Scalars; `total` is their sum."""
+
+    contrastive: Tensor
+    matching: Tensor
+    text_generation: Tensor
+    motion_generation: Tensor
+    total: Tensor
+
+
+class LanguageMotionModel(nn.Module):
+    """A motion side (learnable queries reading motion tokens) and a text side that share self-attention.
+
+    Inputs, everywhere: latents (B,N,code_dim) float from `MotionTokenizer.encode`; lengths (B,) int64 in tokens, 1..N,
+    or None when every token is real; input_ids (B,L) int64 and attention_mask (B,L), 1 = word piece, 0 = pad.
+    """
+
+    def __init__(self, config: LanguageMotionConfig):
+        super().__init__()
+        if config.hidden_size % config.num_heads:
+            raise LampError(
+                f"config: hidden_size {config.hidden_size} cannot be split into {config.num_heads} heads; "
+                "give a num_heads that divides it"
+            )
+        self.config = config
+        width = config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, width)
+        self.position_embeddings = nn.Embedding(config.max_positions, width)
+        self.embedding_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.query_tokens = nn.Parameter(torch.empty(1, config.num_queries, width))
+        self.layers = nn.ModuleList(
+            QFormerLayer(config, has_cross_attention=i % config.cross_attention_every == 0)
+            for i in range(config.num_layers)
+        )
+        self.motion_projection = nn.Linear(config.code_dim, config.memory_width, bias=False)
+        self.text_projection = nn.Linear(width, config.memory_width, bias=False)
+        self.condition_projection = nn.Linear(width, config.memory_width)
+        self.text_proj = nn.Linear(width, config.embed_dim)
+        self.motion_proj = nn.Linear(width, config.embed_dim)
+        self.matching_head = nn.Linear(width, 2)
+        self.code_head = nn.Linear(width, config.num_codes, bias=False)
+        self.word_head = WordHead(config)
+        self.temp = nn.Parameter(torch.tensor(1 / 0.07).log())
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.query_tokens, std=0.02)
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        for projection in (self.motion_projection, self.text_projection, self.condition_projection):
+            nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
+
+    @property
+    def dec_id(self) -> int:
+        """Id of [DEC], which starts a text to be generated: the last one."""
+        return self.config.vocab_size - 1
+
+    # The three passes through the shared layers.
+
+    def embed_text(self, input_ids: Tensor) -> Tensor:
+        """(B,L) -> word and position embeddings, normalised (B,L,D)."""
+        length = input_ids.shape[1]
+        if length > self.config.max_positions:
+            raise LampError(
+                f"the text has {length} tokens but the model has {self.config.max_positions} positions; shorten it"
+            )
+        hidden = self.word_embeddings(input_ids) + self.position_embeddings.weight[:length]
+        return F.dropout(self.embedding_norm(hidden), self.config.dropout, self.training)
+
+    def _embed_queries(self, batch: int) -> Tensor:
+        hidden = F.dropout(self.embedding_norm(self.query_tokens), self.config.dropout, self.training)
+        return hidden.expand(batch, -1, -1)
+
+    def _run_layers(
+        self,
+        hidden: Tensor,
+        num_queries: int,
+        mask: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        prefix: list[KeysValues] | None = None,
+    ) -> tuple[Tensor, list[KeysValues]]:
+        cache = []
+        for i, layer in enumerate(self.layers):
+            hidden, keys_values = layer(hidden, num_queries, mask, memory, memory_mask, prefix[i] if prefix else None)
+            cache.append(keys_values)
+        return hidden, cache
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Text alone; pads are not attended. -> (B,L,D)."""
+        return self._run_layers(self.embed_text(input_ids), 0, _key_mask(attention_mask))[0]
+
+    def query_memory(self, memory: Tensor, memory_mask: Tensor | None) -> tuple[Tensor, list[KeysValues]]:
+        """Queries alone, reading memory (B,M,memory_width) where memory_mask (B,M) is true (None: everywhere).
+
+        Returns query_hidden (B,Q,D) and, for each layer, the keys and values of the queries, which a text can attend.
+        """
+        queries = self._embed_queries(memory.shape[0])
+        return self._run_layers(queries, self.config.num_queries, None, memory, _key_mask(memory_mask))
+
+    def encode_motion(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
+        """Queries reading the motion. -> (B,Q,D)."""
+        return self._query_motion(latents, lengths)[0]
+
+    def _query_motion(self, latents: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[KeysValues]]:
+        return self.query_memory(self.motion_projection(latents), _length_mask(latents, lengths))
+
+    def encode_pair(self, latents: Tensor, lengths: Tensor | None, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Queries and text attending to each other, the queries also reading the motion. -> queries (B,Q,D)."""
+        num_queries = self.config.num_queries
+        hidden = torch.cat([self._embed_queries(len(latents)), self.embed_text(input_ids)], 1)
+        mask = F.pad(attention_mask, (num_queries, 0), value=1)
+        memory, memory_mask = self.motion_projection(latents), _key_mask(_length_mask(latents, lengths))
+        hidden, _ = self._run_layers(hidden, num_queries, _key_mask(mask), memory, memory_mask)
+        return hidden[:, :num_queries]
+
+    # What the model is asked for.
+
+    def project_text(self, text_hidden: Tensor) -> Tensor:
+        """(B,L,D) -> unit vectors (B,E), of the first token."""
+        return F.normalize(self.text_proj(text_hidden[:, 0]), dim=-1)
+
+    def project_motion(self, query_hidden: Tensor) -> Tensor:
+        """(B,Q,D) -> unit vectors (B,Q,E), one for every query."""
+        return F.normalize(self.motion_proj(query_hidden), dim=-1)
+
+    def text_embedding(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """-> unit vectors (B,E)."""
+        return self.project_text(self.encode_text(input_ids, attention_mask))
+
+    def motion_features(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
+        """-> unit vectors (B,Q,E), one for every query."""
+        return self.project_motion(self.encode_motion(latents, lengths))
+
+    def motion_embedding(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
+        """-> unit vectors (B,E): the mean of `motion_features`, normalised."""
+        return F.normalize(self.motion_features(latents, lengths).mean(1), dim=-1)
+
+    def condition(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The generator's condition: the queries read the text, and their mean is taken. -> (B,D).
+
+        With config.padding "exact" the result does not depend on padding. With "released" the queries read pads too:
+        give ids padded to config.max_text_tokens, as the released model does.
+        """
+        text_hidden = self.encode_text(input_ids, attention_mask)
+        return self._query_text(text_hidden, attention_mask).mean(1)
+
+    def _query_text(self, text_hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        memory_mask = attention_mask if self.config.padding == "exact" else None
+        return self.query_memory(self.condition_projection(text_hidden), memory_mask)[0]
+
+    def matching_logits(
+        self, latents: Tensor, lengths: Tensor | None, input_ids: Tensor, attention_mask: Tensor
+    ) -> Tensor:
+        """-> (B,2): class 1 says that motion and text belong together."""
+        return self.matching_head(self.encode_pair(latents, lengths, input_ids, attention_mask)).mean(1)
+
+    def word_logits(self, input_ids: Tensor, attention_mask: Tensor, queries: list[KeysValues]) -> Tensor:
+        """Next-word scores (B,L,V) of a text that starts with [DEC]. Every word attends to the queries, whose keys and
+        values `query_memory` returned, and to the words up to itself."""
+        length = input_ids.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril()
+        mask = F.pad(causal & _key_mask(attention_mask), (self.config.num_queries, 0), value=True)
+        hidden, _ = self._run_layers(self.embed_text(input_ids), 0, mask, prefix=queries)
+        return self.word_head(hidden, self.word_embeddings.weight)
+
+    @torch.no_grad()
+    def generate_caption(self, latents: Tensor, lengths: Tensor | None, max_tokens: int, eos: int) -> Tensor:
+        """The likeliest word at every step -> ids (B,max_tokens) without [DEC]; `eos` fills what follows its first."""
+        _, queries = self._query_motion(latents, lengths)
+        ids = torch.full((len(latents), 1), self.dec_id, device=latents.device)
+        ended = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
+        for _ in range(max_tokens):
+            word = self.word_logits(ids, torch.ones_like(ids), queries)[:, -1].argmax(-1)
+            word = word.masked_fill(ended, eos)
+            ended = ended | (word == eos)
+            ids = torch.cat([ids, word[:, None]], 1)
+        return ids[:, 1:]
+
+    # Pretraining.
+
+    def contrastive_logits(
+        self, motion_features: Tensor, text_embedding: Tensor, options: PretrainingOptions = PretrainingOptions()
+    ) -> Tensor:
+        """(B,Q,E), (B',E) -> (B,B') float32, also under autocast: scaled cosine of text and the query that fits best."""
+        with torch.autocast(motion_features.device.type, enabled=False):
+            cosine = torch.einsum("iqe,je->ijq", motion_features.float(), text_embedding.float()).amax(-1)
+        scale = self.temp.exp().clamp(max=MAX_LOGIT_SCALE) if options.temperature == "exp" else self.temp
+        return scale * cosine
+
+    def forward(
+        self,
+        latents: Tensor,
+        codes: Tensor,
+        lengths: Tensor | None,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        text_ids: Tensor | None = None,
+        *,
+        options: PretrainingOptions = PretrainingOptions(),
+        neg_motion_idx: Tensor | None = None,
+        neg_text_idx: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> LanguageMotionLosses:
+        """Losses of B pairs of motion and text.
+
+        codes (B,N) int64, N <= Q: the motion's tokens. text_ids (B,) int64: equal where two texts are the same (None:
+        all differ). neg_motion_idx, neg_text_idx (B,) int64: the negatives of matching; else they are drawn with
+        `generator`, harder ones more often. Raises LampError when N > Q.
+        """
+        if codes.shape[1] > self.config.num_queries:
+            raise LampError(
+                f"the motion has {codes.shape[1]} tokens but the model predicts {self.config.num_queries}; cut it"
+            )
+        if options.padded_frames == "released":
+            lengths = None
+        query_hidden, query_cache = self._query_motion(latents, lengths)
+        text_hidden = self.encode_text(input_ids, attention_mask)
+        logits = self.contrastive_logits(self.project_motion(query_hidden), self.project_text(text_hidden), options)
+        same_text = _same_text(logits, text_ids if options.hard_negatives == "exclude_same_text" else None)
+        contrastive = _contrastive_loss(logits, same_text, options.label_smoothing)
+
+        allowed = ~same_text if options.hard_negatives == "exclude_same_text" else torch.ones_like(same_text)
+        if neg_motion_idx is None:
+            neg_motion_idx = _draw(logits.detach().T, allowed, generator)
+        if neg_text_idx is None:
+            neg_text_idx = _draw(logits.detach(), allowed, generator)
+        pairs = (latents, lengths, input_ids, attention_mask)
+        matching = self._matching_loss(pairs, neg_motion_idx, neg_text_idx, allowed.any(1))
+
+        text_generation = self._text_generation_loss(input_ids, attention_mask, query_cache, options)
+        motion_generation = self._motion_generation_loss(
+            codes, lengths, input_ids, attention_mask, text_hidden, options
+        )
+        total = contrastive + matching + text_generation + motion_generation
+        return LanguageMotionLosses(contrastive, matching, text_generation, motion_generation, total)
+
+    def _matching_loss(self, pairs: tuple, neg_motion_idx: Tensor, neg_text_idx: Tensor, has_negative: Tensor):
+        latents, lengths, input_ids, attention_mask = pairs
+        own = torch.arange(len(latents), device=latents.device)
+        motion, text = torch.cat([own, neg_motion_idx, own]), torch.cat([own, own, neg_text_idx])
+        logits = self.matching_logits(
+            latents[motion], None if lengths is None else lengths[motion], input_ids[text], attention_mask[text]
+        )
+        labels = torch.ones_like(own), torch.zeros_like(own), torch.zeros_like(own)
+        losses = F.cross_entropy(logits, torch.cat(labels), reduction="none")
+        weights = torch.cat([torch.ones_like(has_negative), has_negative, has_negative]).to(losses.dtype)
+        return (losses * weights).sum() / weights.sum()
+
+    def _text_generation_loss(self, input_ids, attention_mask, query_cache, options) -> Tensor:
+        inputs, targets = self._with_dec(input_ids)[:, :-1], input_ids[:, 1:]
+        logits = self.word_logits(inputs, attention_mask[:, :-1], query_cache)
+        targets = targets.masked_fill(attention_mask[:, 1:] == 0, IGNORED)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=options.label_smoothing)
+
+    def _motion_generation_loss(self, codes, lengths, input_ids, attention_mask, text_hidden, options) -> Tensor:
+        if options.generation_memory == "condition":
+            query_hidden = self._query_text(text_hidden, attention_mask)
+        else:
+            memory = self.text_projection(self.embed_text(self._with_dec(input_ids)))
+            query_hidden, _ = self.query_memory(memory, attention_mask)
+        logits = self.code_head(query_hidden[:, : codes.shape[1]])
+        if lengths is not None:
+            codes = codes.masked_fill(~_length_mask(codes, lengths), IGNORED)
+        return F.cross_entropy(logits.flatten(0, 1), codes.flatten(), label_smoothing=options.label_smoothing)
+
+    def _with_dec(self, input_ids: Tensor) -> Tensor:
+        return torch.cat([torch.full_like(input_ids[:, :1], self.dec_id), input_ids[:, 1:]], 1)
+
+
+def _key_mask(mask: Tensor | None) -> Tensor | None:
+    """(B,M), non-zero = attend -> (B,1,1,M) bool."""
+    return None if mask is None else (mask != 0)[:, None, None]
+
+
+def _length_mask(tokens: Tensor, lengths: Tensor | None) -> Tensor | None:
+    """(B,N,...), (B,) -> (B,N) bool, true on real tokens."""
+    return None if lengths is None else torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+
+
+def _same_text(logits: Tensor, text_ids: Tensor | None) -> Tensor:
+    if text_ids is None:
+        text_ids = torch.arange(len(logits), device=logits.device)
+    return text_ids[:, None] == text_ids
+
+
+def _contrastive_loss(logits: Tensor, same_text: Tensor, label_smoothing: float) -> Tensor:
+    targets = same_text / same_text.sum(1, keepdim=True)
+    motion_to_text = F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+    text_to_motion = F.cross_entropy(logits.T, targets, label_smoothing=label_smoothing)
+    return (motion_to_text + text_to_motion) / 2
+
+
+def _draw(logits: Tensor, allowed: Tensor, generator: torch.Generator | None) -> Tensor:
+    """For every row a column, with probability softmax(logits) among the allowed ones (0 where none is): Gumbel-max,
+    which neither underflows nor waits for the host."""
+    gumbel = -torch.empty_like(logits).exponential_(generator=generator).log()
+    return (logits + gumbel).masked_fill(~allowed, -torch.inf).argmax(1)
