@@ -1,0 +1,132 @@
+"""The operators: what they take, what they give, which implementation runs.
+
+Nothing else registers with torch. Eager calls go straight to the implementation; inside `torch.compile` an operator is
+one opaque call, except `sequence_attention`, which training differentiates and the compiler may fuse.
+"""
+
+import torch
+from torch import Tensor
+
+from .errors import LampError
+from .kernels.codebook_lookup import codebook_lookup_ref
+from .kernels.decode_step import decode_step_ref
+from .kernels.philox import philox_uniform_ref
+from .kernels.sequence_attention import sequence_attention_ref
+
+ATTENTION_MODES = ("full", "soft_causal", "causal")
+
+
+def codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
+    """Nearest code: x (M,D), codebook (K,D) float -> (M,) int64; see `kernels/codebook_lookup.py`.
+
+    Raises LampError when the widths differ or the codebook is empty.
+    """
+    if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1] or codebook.shape[0] == 0:
+        raise LampError(
+            f"codebook_lookup: x {tuple(x.shape)} and codebook {tuple(codebook.shape)} do not fit; "
+            "give (M,D) and (K,D) with K at least 1"
+        )
+    return (_codebook_lookup if torch.compiler.is_compiling() else codebook_lookup_ref)(x, codebook)
+
+
+def philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
+    """Uniform noise of (seed, sample, step, position, code): (B,) and (B,) int64 -> (B,N,K) float32 in [0, 1)."""
+    implementation = _philox_uniform if torch.compiler.is_compiling() else philox_uniform_ref
+    return implementation(seeds, samples, step, num_positions, num_codes)
+
+
+def sequence_attention(
+    q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mode: str, dropout: float = 0.0
+) -> Tensor:
+    """Self-attention: q, k, v (B,H,N,Dh), lengths (B,) or None -> (B,H,N,Dh); see `kernels/sequence_attention.py`.
+
+    Raises LampError for a mode that does not exist.
+    """
+    if mode not in ATTENTION_MODES:
+        raise LampError(f"sequence_attention: there is no mode {mode!r}; choose one of {', '.join(ATTENTION_MODES)}")
+    return sequence_attention_ref(q, k, v, lengths, mode, dropout)
+
+
+def decode_step(
+    logits: Tensor,
+    unconditional_logits: Tensor | None,
+    ids: Tensor,
+    next_count: Tensor,
+    *,
+    seeds: Tensor,
+    samples: Tensor,
+    noise: Tensor | None,
+    step: int,
+    guidance_scale: float,
+    temperature: float,
+    top_k: int,
+) -> tuple[Tensor, Tensor]:
+    """One decoding step: logits (B,N,K), ids (B,N) -> ids (B,N), confidence (B,N); see `kernels/decode_step.py`."""
+    implementation = _decode_step if torch.compiler.is_compiling() else decode_step_ref
+    return implementation(
+        logits,
+        unconditional_logits,
+        ids,
+        next_count,
+        seeds,
+        samples,
+        noise,
+        step,
+        guidance_scale,
+        temperature,
+        top_k,
+    )
+
+
+@torch.library.custom_op("lamp_fast::codebook_lookup", mutates_args=())
+def _codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
+    return codebook_lookup_ref(x, codebook)
+
+
+@_codebook_lookup.register_fake
+def _(x, codebook):
+    return x.new_empty(x.shape[0], dtype=torch.int64)
+
+
+@torch.library.custom_op("lamp_fast::philox_uniform", mutates_args=())
+def _philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
+    return philox_uniform_ref(seeds, samples, step, num_positions, num_codes)
+
+
+@_philox_uniform.register_fake
+def _(seeds, samples, step, num_positions, num_codes):
+    return seeds.new_empty(seeds.shape[0], num_positions, num_codes, dtype=torch.float32)
+
+
+@torch.library.custom_op("lamp_fast::decode_step", mutates_args=())
+def _decode_step(
+    logits: Tensor,
+    unconditional_logits: Tensor | None,
+    ids: Tensor,
+    next_count: Tensor,
+    seeds: Tensor,
+    samples: Tensor,
+    noise: Tensor | None,
+    step: int,
+    guidance_scale: float,
+    temperature: float,
+    top_k: int,
+) -> tuple[Tensor, Tensor]:
+    return decode_step_ref(
+        logits,
+        unconditional_logits,
+        ids,
+        next_count,
+        seeds,
+        samples,
+        noise,
+        step,
+        guidance_scale,
+        temperature,
+        top_k,
+    )
+
+
+@_decode_step.register_fake
+def _(logits, unconditional_logits, ids, *_):
+    return torch.empty_like(ids), logits.new_empty(ids.shape, dtype=torch.float32)

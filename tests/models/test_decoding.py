@@ -1,0 +1,260 @@
+"""Masked decoding: the released tokens, in-painting, and results that do not depend on batch mates."""
+
+import math
+
+import pytest
+import torch
+
+from lamp_fast import ops
+from lamp_fast.errors import LampError
+from lamp_fast.models.decoding import generate
+
+
+def top_k(config, run):
+    return math.ceil((1 - run["topk_filter_thres"]) * config.num_codes)
+
+
+@pytest.fixture
+def recorded_steps(monkeypatch):
+    """The ids that entered each decoding step, whether drawn there, and the confidences that came out."""
+    steps = []
+    decode_step = ops.decode_step
+
+    def record(logits, unconditional_logits, ids, next_count, **options):
+        result = decode_step(logits, unconditional_logits, ids, next_count, **options)
+        steps.append((ids, result[1]))
+        return result
+
+    monkeypatch.setattr(ops, "decode_step", record)
+    return steps
+
+
+def check_steps(fixture, prefix, steps, mask_id):
+    fixture.check(f"{prefix}_is_mask", torch.stack([ids == mask_id for ids, _ in steps]))
+    fixture.check(f"{prefix}_scores", torch.stack([confidence for _, confidence in steps]))
+
+
+def test_released_generate(golden, released_generator, recorded_steps):
+    fixture, model = golden("generate"), released_generator()
+    for prefix, run in fixture.config["runs"].items():
+        recorded_steps.clear()
+        ids = generate(
+            model,
+            fixture["cond_vector"][run.get("samples", slice(None))],
+            fixture[f"m_lens_{prefix}"],
+            num_inference_steps=run["timesteps"],
+            guidance_scale=run["cond_scale"],
+            temperature=run["temperature"],
+            top_k=top_k(model.config, run),
+            noise=fixture[f"noise_{prefix}"],
+        )
+        check_steps(fixture, prefix, recorded_steps, model.config.mask_id)
+        fixture.check(f"{prefix}_final_ids", ids)
+
+
+@pytest.mark.parametrize("padding", ["released", "exact"])
+def test_released_generate_alone(golden, released_generator, padding):
+    fixture, model = golden("generate"), released_generator(padding=padding)
+    run = fixture.config["runs"]["t10"]
+    for sample, length in enumerate(fixture["m_lens_t10"].tolist()):
+        ids = generate(
+            model,
+            fixture["cond_vector"][sample : sample + 1],
+            [length],
+            num_inference_steps=run["timesteps"],
+            guidance_scale=run["cond_scale"],
+            temperature=run["temperature"],
+            noise=fixture["noise_t10"][:, sample : sample + 1, :length],
+        )
+        fixture.check(f"single{sample}_final_ids", ids)
+
+
+def test_exact_batch_equals_the_released_samples_alone(golden, released_generator):
+    fixture, model = golden("generate"), released_generator(padding="exact")
+    run, lengths = fixture.config["runs"]["t10"], fixture["m_lens_t10"].tolist()
+    ids = generate(
+        model,
+        fixture["cond_vector"],
+        lengths,
+        num_inference_steps=run["timesteps"],
+        guidance_scale=run["cond_scale"],
+        temperature=run["temperature"],
+        noise=fixture["noise_t10"],
+    )
+    for sample, length in enumerate(lengths):
+        fixture.check(f"single{sample}_final_ids", ids[sample : sample + 1, :length])
+        assert (ids[sample, length:] == model.config.pad_id).all()
+
+
+@pytest.mark.parametrize("prefix", ["A", "B"])
+def test_released_edit(golden, released_generator, recorded_steps, prefix):
+    fixture, model = golden("edit"), released_generator()
+    tokens, lengths, config = fixture["tokens"], fixture["m_lens"], model.config
+    beyond = torch.arange(tokens.shape[1]) >= lengths[:, None]
+    if prefix == "B":
+        tokens = tokens.masked_fill(beyond, config.pad_id)
+    known = tokens.masked_fill(fixture["edit_mask"] & ~beyond, config.mask_id)
+    ids = generate(
+        model,
+        fixture["cond_vector"],
+        lengths,
+        num_inference_steps=fixture.config["timesteps"],
+        guidance_scale=fixture.config["cond_scale"],
+        temperature=fixture.config["temperature"],
+        top_k=top_k(config, fixture.config),
+        noise=fixture["noise"],
+        known=known,
+    )
+    check_steps(fixture, prefix, recorded_steps, config.mask_id)
+    fixture.check(f"{prefix}_final_ids", ids.masked_fill(beyond, -1))
+    assert torch.equal(ids[known != config.mask_id], tokens[known != config.mask_id])
+
+
+def test_released_mask_free_edit_step_by_step(golden, released_generator):
+    """The release's choice of what to draw again is not offered; each of its steps is the same."""
+    fixture, model = golden("edit"), released_generator()
+    lengths, condition = fixture["m_lens"], fixture["cond_vector"]
+    batch, n = fixture["tokens"].shape
+    beyond = torch.arange(n) >= lengths[:, None]
+    before = fixture["tokens"].masked_fill(beyond, model.config.pad_id)
+    with torch.no_grad():
+        for step, noise in enumerate(fixture["noise_free"]):
+            ids = before.masked_fill(fixture["F_is_mask"][step], model.config.mask_id)
+            ids, _ = ops.decode_step(
+                model(ids, condition, lengths),
+                model(ids, None, lengths),
+                ids,
+                torch.zeros(batch, dtype=torch.int64),
+                seeds=lengths,
+                samples=lengths,
+                noise=noise,
+                step=step,
+                guidance_scale=fixture.config["cond_scale"],
+                temperature=fixture.config["temperature"],
+                top_k=top_k(model.config, fixture.config),
+            )
+            assert torch.equal(ids, fixture["F_ids"][step])
+            before = ids
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
+@pytest.mark.parametrize("mode", ["full", "soft_causal", "causal"])
+def test_a_sample_is_the_same_alone_and_in_a_padded_batch(small_generator, mode, guidance_scale):
+    model = small_generator(attention_mode=mode)
+    lengths, samples = [49, 7, 1, 30], torch.tensor([0, 2, 9, 0])
+    condition = torch.randn(4, model.config.condition_dim)
+    batch = generate(model, condition, lengths, seed=11, samples=samples, guidance_scale=guidance_scale)
+    for row, length in enumerate(lengths):
+        alone = generate(
+            model,
+            condition[row : row + 1],
+            [length],
+            seed=11,
+            samples=samples[row : row + 1],
+            guidance_scale=guidance_scale,
+        )
+        assert torch.equal(batch[row, :length], alone[0])
+        assert (batch[row, length:] == model.config.pad_id).all()
+
+
+def test_seed_decides_the_tokens(small_generator):
+    model = small_generator()
+    condition = torch.randn(1, model.config.condition_dim).expand(3, -1)
+
+    def draw(seed, samples=None):
+        return generate(model, condition, [49, 49, 49], seed=seed, samples=samples, num_inference_steps=4)
+
+    first = draw(3)
+    assert torch.equal(first, draw(3))
+    assert not torch.equal(first, draw(4))
+    assert not torch.equal(first, draw(3 + 2**40))
+    assert not torch.equal(first[0], first[1])
+    same = draw(torch.tensor([3, 3, 4]), samples=torch.tensor([1, 1, 1]))
+    assert torch.equal(same[0], same[1]) and torch.equal(same[0], first[1])
+    assert not torch.equal(same[0], same[2])
+    assert torch.equal(draw(-1), draw(2**64 - 1))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 60])
+@pytest.mark.parametrize("length", [1, 7, 49])
+def test_every_token_is_a_code(small_generator, steps, length):
+    model = small_generator()
+    condition = torch.randn(model.config.condition_dim, 2).T
+    ids = generate(model, condition, [length, 1], num_inference_steps=steps)
+    assert ids.shape == (2, length) and ids.dtype == torch.int64
+    assert ids[0].max() < model.config.num_codes and ids[1, 0] < model.config.num_codes
+
+
+def test_schedule_of_the_release(small_generator, recorded_steps):
+    model = small_generator()
+    generate(model, torch.randn(1, model.config.condition_dim), [49], num_inference_steps=10)
+    masked = [(ids == model.config.mask_id).sum().item() for ids, _ in recorded_steps]
+    assert masked == [49, 48, 46, 42, 38, 31, 24, 17, 9, 1]
+
+
+def test_in_painting_leaves_known_tokens(small_generator):
+    model = small_generator()
+    config = model.config
+    known = torch.randint(config.num_codes, (3, 20))
+    known[0, 5:9] = config.mask_id
+    known[2] = config.mask_id
+    condition = torch.randn(3, config.condition_dim)
+    ids = generate(model, condition, [20, 13, 7], known=known)
+    kept = known != config.mask_id
+    assert torch.equal(ids[kept], known[kept])
+    assert ids[0].max() < config.num_codes
+    assert ids[2, :7].max() < config.num_codes and (ids[2, 7:] == config.pad_id).all()
+
+
+def test_condition_and_guidance_matter(small_generator):
+    model = small_generator()
+    condition = torch.randn(2, model.config.condition_dim) * 3
+    first, second = (generate(model, c[None], [49], num_inference_steps=3) for c in condition)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, generate(model, condition[:1], [49], num_inference_steps=3, guidance_scale=0.0))
+
+
+def test_a_scale_of_one_runs_the_model_once_a_step(small_generator):
+    model = small_generator()
+    rows = []
+    model.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    condition = torch.randn(3, model.config.condition_dim)
+    generate(model, condition, [7, 7, 7], num_inference_steps=2, guidance_scale=1)
+    generate(model, condition, [7, 7, 7], num_inference_steps=2, guidance_scale=2)
+    assert rows == [3, 3, 6, 6]
+
+
+BAD_INPUT = {
+    "zero length": ({"lengths": [0, 7]}, "from 1 to 49"),
+    "too long": ({"lengths": [7, 50]}, "from 1 to 49"),
+    "fractional length": ({"lengths": [7.0, 3.5]}, "from 1 to 49"),
+    "too few lengths": ({"lengths": [7]}, "lengths has shape"),
+    "condition width": ({"condition": torch.zeros(2, 3)}, "condition has shape"),
+    "no condition": ({"condition": torch.zeros(0, 20), "lengths": []}, "number of conditions"),
+    "no steps": ({"num_inference_steps": 0}, "num_inference_steps"),
+    "half a step": ({"num_inference_steps": 2.5}, "num_inference_steps"),
+    "no temperature": ({"temperature": 0.0}, "temperature"),
+    "guidance": ({"guidance_scale": float("nan")}, "guidance_scale"),
+    "top_k zero": ({"top_k": 0}, "top_k"),
+    "top_k large": ({"top_k": 41}, "top_k"),
+    "seed of 65 bits": ({"seed": 2**64}, "64 bits"),
+    "fractional seed": ({"seed": 0.5}, "64 bits"),
+    "seed shape": ({"seed": torch.zeros(3, dtype=torch.int64)}, "shape"),
+    "samples shape": ({"samples": torch.zeros(3, dtype=torch.int64)}, "samples has shape"),
+    "noise shape": ({"noise": torch.zeros(10, 2, 7, 3)}, "noise has shape"),
+    "known shape": ({"known": torch.zeros(3, 7, dtype=torch.int64)}, "known has shape"),
+    "known ids": ({"known": torch.full((2, 7), 42)}, "outside 0..41"),
+    "known too short": ({"known": torch.zeros(2, 5, dtype=torch.int64)}, "from 1 to 5"),
+}
+
+
+@pytest.mark.parametrize("change, message", BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_is_one_sentence(small_generator, change, message):
+    arguments = {"condition": torch.zeros(2, 20), "lengths": [7, 3]} | change
+    with pytest.raises(LampError, match=message):
+        generate(small_generator(), **arguments)
+
+
+def test_training_mode_is_refused(small_generator):
+    with pytest.raises(LampError, match="eval"):
+        generate(small_generator().train(), torch.zeros(1, 20), [7])

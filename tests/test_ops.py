@@ -1,0 +1,81 @@
+"""The operators as torch sees them: registrations, shapes in a compiled graph, errors of one sentence."""
+
+import pytest
+import torch
+
+from lamp_fast import ops
+from lamp_fast.errors import LampError
+
+
+def decode_arguments(guided=True, noise=True):
+    torch.manual_seed(0)
+    logits, noise_tensor = torch.randn(2, 7, 9), torch.rand(2, 7, 9)
+    seeds, samples = torch.tensor([3, 4]), torch.tensor([0, 1])
+    ids = torch.randint(10, (2, 7))
+    ids[0, 0] = 9
+    return (
+        logits,
+        torch.randn(2, 7, 9) if guided else None,
+        ids,
+        torch.tensor([1, 0]),
+        seeds,
+        samples,
+        noise_tensor if noise else None,
+        2,
+        4.0,
+        0.9,
+        3,
+    )
+
+
+REGISTERED = {
+    "codebook_lookup": (torch.randn(7, 5), torch.randn(9, 5)),
+    "codebook_lookup-empty": (torch.randn(0, 5), torch.randn(9, 5)),
+    "codebook_lookup-one": (torch.randn(1, 1), torch.randn(1, 1)),
+    "philox_uniform": (torch.tensor([1, -2]), torch.tensor([0, 5]), 3, 7, 9),
+    "philox_uniform-one": (torch.tensor([1]), torch.tensor([0]), 0, 1, 1),
+    "decode_step": decode_arguments(),
+    "decode_step-one-branch": decode_arguments(guided=False),
+    "decode_step-philox": decode_arguments(noise=False),
+}
+
+
+@pytest.mark.parametrize("case", REGISTERED)
+def test_registration(case):
+    torch.library.opcheck(getattr(torch.ops.lamp_fast, case.split("-")[0]).default, REGISTERED[case])
+
+
+def test_a_compiled_graph_calls_the_operator_and_agrees():
+    x, codebook = REGISTERED["codebook_lookup"]
+    logits, unconditional, ids, count, seeds, samples, noise, step, scale, temperature, top_k = decode_arguments()
+    graphs = []
+
+    def keep_graph(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    def everything(x, codebook, logits, ids):
+        options = {"seeds": seeds, "samples": samples, "noise": noise, "step": step}
+        options |= {"guidance_scale": scale, "temperature": temperature, "top_k": top_k}
+        return (
+            ops.codebook_lookup(x, codebook),
+            ops.philox_uniform(seeds, samples, step, 7, 9),
+            *ops.decode_step(logits, unconditional, ids, count, **options),
+        )
+
+    compiled = torch.compile(everything, backend=keep_graph, fullgraph=True)
+    for got, expected in zip(compiled(x, codebook, logits, ids), everything(x, codebook, logits, ids), strict=True):
+        assert torch.equal(got, expected)
+    called = {str(node.target) for node in graphs[0].graph.nodes if node.op == "call_function"}
+    for name in ("codebook_lookup", "philox_uniform", "decode_step"):
+        assert any(f"lamp_fast.{name}" in target for target in called)
+
+
+def test_bad_input_is_one_sentence():
+    x = torch.zeros(3, 5)
+    for codebook in (torch.zeros(4, 6), torch.zeros(0, 5), torch.zeros(5)):
+        with pytest.raises(LampError, match="codebook_lookup"):
+            ops.codebook_lookup(x, codebook)
+    q = torch.zeros(1, 1, 2, 4)
+    with pytest.raises(LampError, match="soft_causal"):
+        ops.sequence_attention(q, q, q, None, "sideways")
