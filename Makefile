@@ -1,0 +1,49 @@
+# The Python that makes the environment; `make gpu` runs with it directly, because that is the one that holds CUDA torch.
+PYTHON ?= python3
+# Installed first, so that no dependency chooses another build of torch.
+TORCH ?= torch==2.13.0
+
+BIN := .venv/bin
+PROMPT := a person walks forward in a happy way, then waves with the right hand
+
+.PHONY: demo test lint bench gpu
+
+demo: .venv/base
+	$(BIN)/lamp-fast generate "$(PROMPT)" --output outputs/demo.bvh outputs/demo.npz outputs/demo.gif
+
+test: .venv/dev
+	$(BIN)/ruff check
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/ctest -G Ninja
+	$(BIN)/cmake --build build/ctest
+	$(BIN)/ctest --test-dir build/ctest --output-on-failure
+	$(BIN)/python -P -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+bench: .venv/dev
+	$(BIN)/python -P benchmarks/run.py
+
+gpu:
+	@$(PYTHON) -c "import torch; assert torch.cuda.is_available()" || \
+		{ echo "make gpu: $(PYTHON) has no torch that sees a GPU; name one that has: make gpu PYTHON=..."; exit 1; }
+	$(PYTHON) -m pip install --no-deps --no-build-isolation --editable .
+	$(PYTHON) -P -m pytest
+	$(PYTHON) -P benchmarks/run.py
+
+.venv/python:
+	@$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11)" || \
+		{ echo "lamp_fast needs Python 3.11 or newer; name one: make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install "$(TORCH)"
+	@touch $@
+
+# An editable install: Python files count at once; the native module is rebuilt when its sources change.
+.venv/base: .venv/python pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
+	$(BIN)/pip install --editable .
+	@touch $@
+
+.venv/dev: .venv/base
+	$(BIN)/pip install --editable ".[dev]"
+	@touch $@

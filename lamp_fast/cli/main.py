@@ -1,0 +1,37 @@
+"""The console script `lamp-fast`: one file for each sub-command, this one puts them together."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from lamp_fast import LampError, __version__
+
+from . import env
+
+# Each module offers add_parser(subparsers), which sets `run` as default, and run(args) -> exit code. What is slow to
+# import, torch above all, is imported inside run().
+COMMANDS = (env,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 success, 2 input that cannot be used (one line on stderr), 130 interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except LampError as error:
+        print(f"lamp-fast: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lamp-fast: interrupted", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lamp-fast", description="Motion from words, and words from motion.")
+    parser.add_argument("--version", action="version", version=f"lamp-fast {__version__}")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
