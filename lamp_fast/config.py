@@ -6,8 +6,9 @@ K codes, S decoding steps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Mapping
+from typing import Any, Literal
 
 from .errors import LampError
 
@@ -106,7 +107,11 @@ class LampConfig:
         agreements = {
             "num_codes": (self.tokenizer.num_codes, self.language_motion.num_codes, self.generator.num_codes),
             "code_dim": (self.tokenizer.code_dim, self.language_motion.code_dim),
-            "condition_dim": (self.language_motion.hidden_size, self.generator.condition_dim, self.length.condition_dim),
+            "condition_dim": (
+                self.language_motion.hidden_size,
+                self.generator.condition_dim,
+                self.length.condition_dim,
+            ),
             "max_tokens": (self.generator.max_tokens, self.length.max_tokens),
         }
         for name, values in agreements.items():

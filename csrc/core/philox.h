@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace lf {
@@ -11,5 +12,12 @@ using PhiloxCounter = std::array<std::uint32_t, 4>;
 using PhiloxKey = std::array<std::uint32_t, 2>;
 
 PhiloxCounter philox4x32_10(PhiloxCounter counter, PhiloxKey key) noexcept;
+
+// The noise of masked decoding: out[b][n][k] in [0, 1) with 24 random bits, keyed by seeds[b], counted by
+// (samples[b], step, n, k / 4); k % 4 picks the word.
+//
+// seeds (batch), samples (batch), out (batch, positions, codes); all contiguous.
+void philox_uniform(const std::int64_t* seeds, const std::int64_t* samples, std::uint32_t step, std::size_t batch,
+                    std::size_t positions, std::size_t codes, float* out) noexcept;
 
 }  // namespace lf

@@ -1,5 +1,5 @@
-// lamp_fast._native: the core for Python. Arrays are read where they lie (numpy arrays, CPU tensors of torch) unless
-// they are not contiguous; the interpreter lock is released while the core works.
+// lamp_fast._native: the core for Python. Arrays are read where they lie (numpy arrays, CPU tensors of torch) and copied
+// only if they are not contiguous; the interpreter lock is released while the core works.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -10,42 +10,42 @@ namespace py = pybind11;
 
 namespace {
 
-// Without forcecast: a dtype that would lose digits is a TypeError.
 template <typename T>
 using Array = py::array_t<T, py::array::c_style>;
 
-Array<std::int64_t> codebook_lookup(const Array<float>& x, const Array<float>& codebook) {
-  if (x.ndim() != 2 || codebook.ndim() != 2 || x.shape(1) != codebook.shape(1))
-    throw py::value_error("codebook_lookup: expected x (M, D) and codebook (K, D) of the same D");
-  if (codebook.shape(0) == 0 || codebook.shape(1) == 0)
-    throw py::value_error("codebook_lookup: the codebook is empty");
-  Array<std::int64_t> indices(x.shape(0));
-  const float* x_data = x.data();
-  const float* codebook_data = codebook.data();
+template <typename T>
+Array<T> contiguous(const py::object& object, py::ssize_t ndim, const char* expected) {
+  const py::array array = py::array::ensure(object);
+  if (!array || !py::isinstance<py::array_t<T>>(array) || array.ndim() != ndim) throw py::value_error(expected);
+  return Array<T>::ensure(array);
+}
+
+Array<std::int64_t> codebook_lookup(const py::object& x, const py::object& codebook) {
+  const auto rows = contiguous<float>(x, 2, "codebook_lookup: x must be (M, D) float32");
+  const auto codes = contiguous<float>(codebook, 2, "codebook_lookup: codebook must be (K, D) float32");
+  if (rows.shape(1) != codes.shape(1)) throw py::value_error("codebook_lookup: x and codebook differ in width");
+  if (codes.size() == 0) throw py::value_error("codebook_lookup: the codebook is empty");
+  Array<std::int64_t> indices(rows.shape(0));
   std::int64_t* out = indices.mutable_data();
   bool complete;
   {
     py::gil_scoped_release release;
-    complete = lf::codebook_lookup(x_data, x.shape(0), codebook_data, codebook.shape(0), x.shape(1), out);
+    complete = lf::codebook_lookup(rows.data(), rows.shape(0), codes.data(), codes.shape(0), codes.shape(1), out);
   }
   if (!complete) throw py::value_error("codebook_lookup: a row of x holds NaN or an infinity");
   return indices;
 }
 
-Array<std::uint32_t> philox(std::uint64_t seed, const Array<std::uint32_t>& counters) {
-  if (counters.ndim() != 2 || counters.shape(1) != 4)
-    throw py::value_error("philox: expected counters (n, 4) of uint32");
-  const lf::PhiloxKey key = {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
-  Array<std::uint32_t> words({counters.shape(0), counters.shape(1)});
-  const std::uint32_t* in = counters.data();
-  std::uint32_t* out = words.mutable_data();
-  const py::ssize_t rows = counters.shape(0);
+Array<float> philox_uniform(const py::object& seeds, const py::object& samples, std::uint32_t step,
+                            std::uint32_t num_positions, std::uint32_t num_codes) {
+  const auto keys = contiguous<std::int64_t>(seeds, 1, "philox_uniform: seeds must be (B,) int64");
+  const auto counters = contiguous<std::int64_t>(samples, 1, "philox_uniform: samples must be (B,) int64");
+  if (keys.size() != counters.size()) throw py::value_error("philox_uniform: seeds and samples differ in length");
+  Array<float> noise({keys.size(), py::ssize_t{num_positions}, py::ssize_t{num_codes}});
+  float* out = noise.mutable_data();
   py::gil_scoped_release release;
-  for (py::ssize_t row = 0; row < rows; ++row, in += 4, out += 4) {
-    const lf::PhiloxCounter block = lf::philox4x32_10({in[0], in[1], in[2], in[3]}, key);
-    for (int word = 0; word < 4; ++word) out[word] = block[word];
-  }
-  return words;
+  lf::philox_uniform(keys.data(), counters.data(), step, keys.size(), num_positions, num_codes, out);
+  return noise;
 }
 
 }  // namespace
@@ -55,7 +55,9 @@ PYBIND11_MODULE(_native, module) {
   module.attr("__version__") = LAMP_FAST_VERSION;
   module.def("codebook_lookup", &codebook_lookup, py::arg("x"), py::arg("codebook"),
              "x (M, D) float32, codebook (K, D) float32 -> (M,) int64, the nearest code by squared Euclidean distance; "
-             "the lowest index wins a tie. ValueError: shapes disagree, an empty codebook, or x is not finite.");
-  module.def("philox", &philox, py::arg("seed"), py::arg("counters"),
-             "Philox-4x32-10: counters (n, 4) uint32 under a 64-bit seed -> (n, 4) uint32 random words.");
+             "the lowest index wins a tie. ValueError: wrong shape or dtype, an empty codebook, x not finite.");
+  module.def("philox_uniform", &philox_uniform, py::arg("seeds"), py::arg("samples"), py::arg("step"),
+             py::arg("num_positions"), py::arg("num_codes"),
+             "seeds (B,) int64, samples (B,) int64 -> (B, N, K) float32 in [0, 1) by Philox-4x32-10. "
+             "ValueError: wrong shape or dtype.");
 }

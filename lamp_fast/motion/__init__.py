@@ -1,1 +1,1 @@
-"""Skeletons, features, rotations and coordinates. Metres, seconds, radians; right-handed, Y up, facing +Z, left = +X."""
+"""Skeletons, features, rotations, coordinates. Metres, seconds, radians; right-handed, Y up, facing +Z, left = +X."""
