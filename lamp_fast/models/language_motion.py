@@ -228,7 +228,7 @@ class LanguageMotionModel(nn.Module):
     def contrastive_logits(
         self, motion_features: Tensor, text_embedding: Tensor, options: PretrainingOptions = PretrainingOptions()
     ) -> Tensor:
-        """(B,Q,E), (B',E) -> (B,B') float32, also under autocast: scaled cosine of text and the query that fits best."""
+        """(B,Q,E), (B',E) -> (B,B') float32 under autocast too: scaled cosine of text and the best query."""
         with torch.autocast(motion_features.device.type, enabled=False):
             cosine = torch.einsum("iqe,je->ijq", motion_features.float(), text_embedding.float()).amax(-1)
         scale = self.temp.exp().clamp(max=MAX_LOGIT_SCALE) if options.temperature == "exp" else self.temp

@@ -6,7 +6,20 @@ from lamp_fast.training.vocabulary import prune_vocabulary
 
 LETTERS = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
 SPECIAL = ["[unused0]", "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-FULL = [*SPECIAL, "я", "##я", *LETTERS, *("##" + c for c in LETTERS), "the", "walk", "of", "##ing", "##ed", "zebra", "人"]
+FULL = [
+    *SPECIAL,
+    "я",
+    "##я",
+    *LETTERS,
+    *("##" + c for c in LETTERS),
+    "the",
+    "walk",
+    "of",
+    "##ing",
+    "##ed",
+    "zebra",
+    "人",
+]
 KEPT_ALWAYS = 4 + 2 * len(LETTERS) + 1
 
 
