@@ -39,7 +39,7 @@ class LengthPredictor(nn.Module):
         """condition (B,C) float -> logits (B,max_tokens). Raises LampError when the shape differs."""
         if condition.ndim != 2 or condition.shape[1] != self.config.condition_dim:
             raise LampError(
-                f"length predictor: condition has shape {tuple(condition.shape)}, expected (B, {self.config.condition_dim})"
+                f"length predictor: condition is {tuple(condition.shape)}, expected (B, {self.config.condition_dim})"
             )
         return self.mlp(condition)
 

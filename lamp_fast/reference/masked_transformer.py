@@ -208,7 +208,7 @@ def _decode(
     """
     scores = torch.zeros(ids.shape).masked_fill(~candidates, KEPT_SCORE)
     steps = []
-    for share, uniform in zip(shares, noise):
+    for share, uniform in zip(shares, noise, strict=True):
         count = torch.round(share * candidates.sum(dim=1)).clamp(min=1).long()
         rank = scores.argsort(dim=1).argsort(dim=1)
         is_mask = rank < count[:, None]
