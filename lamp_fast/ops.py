@@ -2,11 +2,15 @@
 
 Nothing else registers with torch. Eager calls go straight to the implementation; inside `torch.compile` an operator is
 one opaque call, except `sequence_attention`, which training differentiates and the compiler may fuse.
+
+Backend native covers `codebook_lookup` and the noise of `philox_uniform` and `decode_step`, for tensors on the CPU.
+Everything else runs the PyTorch reference.
 """
 
 import torch
 from torch import Tensor
 
+from .backend import Backend, current_backend
 from .errors import LampError
 from .kernels.codebook_lookup import codebook_lookup_ref
 from .kernels.decode_step import decode_step_ref
@@ -19,19 +23,19 @@ ATTENTION_MODES = ("full", "soft_causal", "causal")
 def codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
     """Nearest code: x (M,D), codebook (K,D) float -> (M,) int64; see `kernels/codebook_lookup.py`.
 
-    Raises LampError when the widths differ or the codebook is empty.
+    Raises LampError when the widths differ or the codebook is empty; on backend native also when x is not finite.
     """
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1] or codebook.shape[0] == 0:
         raise LampError(
             f"codebook_lookup: x {tuple(x.shape)} and codebook {tuple(codebook.shape)} do not fit; "
             "give (M,D) and (K,D) with K at least 1"
         )
-    return (_codebook_lookup if torch.compiler.is_compiling() else codebook_lookup_ref)(x, codebook)
+    return (_codebook_lookup if torch.compiler.is_compiling() else _run_codebook_lookup)(x, codebook)
 
 
 def philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
     """Uniform noise of (seed, sample, step, position, code): (B,) and (B,) int64 -> (B,N,K) float32 in [0, 1)."""
-    implementation = _philox_uniform if torch.compiler.is_compiling() else philox_uniform_ref
+    implementation = _philox_uniform if torch.compiler.is_compiling() else _run_philox_uniform
     return implementation(seeds, samples, step, num_positions, num_codes)
 
 
@@ -62,7 +66,7 @@ def decode_step(
     top_k: int,
 ) -> tuple[Tensor, Tensor]:
     """One decoding step: logits (B,N,K), ids (B,N) -> ids (B,N), confidence (B,N); see `kernels/decode_step.py`."""
-    implementation = _decode_step if torch.compiler.is_compiling() else decode_step_ref
+    implementation = _decode_step if torch.compiler.is_compiling() else _run_decode_step
     return implementation(
         logits,
         unconditional_logits,
@@ -78,9 +82,38 @@ def decode_step(
     )
 
 
+def _native_reaches(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and current_backend() is Backend.NATIVE
+
+
+def _run_codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
+    if not _native_reaches(x):
+        return codebook_lookup_ref(x, codebook)
+    from . import _native
+
+    try:
+        return torch.from_numpy(_native.codebook_lookup(x.detach().float(), codebook.detach().float()))
+    except ValueError as error:
+        raise LampError(str(error)) from error
+
+
+def _run_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
+    if not _native_reaches(seeds):
+        return philox_uniform_ref(seeds, samples, step, num_positions, num_codes)
+    from . import _native
+
+    return torch.from_numpy(_native.philox_uniform(seeds, samples, step, num_positions, num_codes))
+
+
+def _run_decode_step(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options):
+    if noise is None and _native_reaches(logits):
+        noise = _run_philox_uniform(seeds, samples, step, *logits.shape[1:])
+    return decode_step_ref(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options)
+
+
 @torch.library.custom_op("lamp_fast::codebook_lookup", mutates_args=())
 def _codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
-    return codebook_lookup_ref(x, codebook)
+    return _run_codebook_lookup(x, codebook)
 
 
 @_codebook_lookup.register_fake
@@ -90,7 +123,7 @@ def _(x, codebook):
 
 @torch.library.custom_op("lamp_fast::philox_uniform", mutates_args=())
 def _philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
-    return philox_uniform_ref(seeds, samples, step, num_positions, num_codes)
+    return _run_philox_uniform(seeds, samples, step, num_positions, num_codes)
 
 
 @_philox_uniform.register_fake
@@ -112,7 +145,7 @@ def _decode_step(
     temperature: float,
     top_k: int,
 ) -> tuple[Tensor, Tensor]:
-    return decode_step_ref(
+    return _run_decode_step(
         logits,
         unconditional_logits,
         ids,

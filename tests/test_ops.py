@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lamp_fast import ops
+from lamp_fast.backend import Backend, available, use_backend
 from lamp_fast.errors import LampError
 
 
@@ -69,6 +70,26 @@ def test_a_compiled_graph_calls_the_operator_and_agrees():
     called = {str(node.target) for node in graphs[0].graph.nodes if node.op == "call_function"}
     for name in ("codebook_lookup", "philox_uniform", "decode_step"):
         assert any(f"lamp_fast.{name}" in target for target in called)
+
+
+@pytest.mark.parametrize("case", REGISTERED)
+def test_every_backend_agrees(case):
+    """Noise, ids and codes are the same on every backend; the CPU ones are compared here."""
+    operator = getattr(torch.ops.lamp_fast, case.split("-")[0])
+    with use_backend("eager"):
+        expected = operator(*REGISTERED[case])
+    if not available()[Backend.NATIVE].works:
+        pytest.skip(available()[Backend.NATIVE].reason)
+    with use_backend("native"):
+        got = operator(*REGISTERED[case])
+    torch.testing.assert_close(got, expected, rtol=0, atol=0)
+
+
+def test_native_refuses_what_is_not_finite():
+    if not available()[Backend.NATIVE].works:
+        pytest.skip(available()[Backend.NATIVE].reason)
+    with use_backend("native"), pytest.raises(LampError, match="NaN"):
+        ops.codebook_lookup(torch.full((2, 3), float("nan")), torch.zeros(4, 3))
 
 
 def test_bad_input_is_one_sentence():
