@@ -43,7 +43,8 @@ def check_joints(joints: torch.Tensor, num_joints: int, min_frames: int = 1) -> 
     """Return joints (..., T, J, 3) as float32, or raise a `LampError` that says what is wrong with them."""
     if joints.ndim < 3 or joints.shape[-2:] != (num_joints, 3):
         raise LampError(
-            f"joints have shape {tuple(joints.shape)}, expected (..., frames, {num_joints}, 3); choose the skeleton that fits"
+            f"joints have shape {tuple(joints.shape)}, expected (..., frames, {num_joints}, 3); "
+            "choose the skeleton that fits"
         )
     return _check_motion(joints, "joints", joints.shape[-3], min_frames)
 
@@ -52,7 +53,8 @@ def check_features(features: torch.Tensor, feature_dim: int) -> torch.Tensor:
     """Return features (..., T, F) as float32, or raise a `LampError` that says what is wrong with them."""
     if features.ndim < 2 or features.shape[-1] != feature_dim:
         raise LampError(
-            f"features have shape {tuple(features.shape)}, expected (..., frames, {feature_dim}); choose the skeleton that fits"
+            f"features have shape {tuple(features.shape)}, expected (..., frames, {feature_dim}); "
+            "choose the skeleton that fits"
         )
     return _check_motion(features, "features", features.shape[-2], 1)
 

@@ -12,8 +12,9 @@ One row of features, for J joints, in this order (`feature_slices` names the par
 | velocities | 3 J | what every joint moves in one frame, metres, in this frame's facing frame |
 | contacts | 4 | 1 while left ankle, left toe, right ankle, right toe stand still, else 0 |
 
-Source: released `motion_representation.ipynb` and `common/skeleton.py` of HumanML3D. Its behaviour is kept, slips included:
-T frames give T-1 rows, the facing direction is smoothed over time, and the first frame's facing counts as +Z exactly.
+Source: released `motion_representation.ipynb` and `common/skeleton.py` of HumanML3D. Its behaviour is kept, slips
+included: T frames give T-1 rows, the facing direction is smoothed over time, and the first frame's facing counts as +Z
+exactly.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def feature_slices(skeleton: Skeleton) -> dict[str, slice]:
 def uniform_skeleton(joints: Tensor, skeleton: Skeleton) -> Tensor:
     """Give a motion the skeleton's bone lengths: every bone keeps its direction, the root's path scales with the legs.
 
-    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. The released code reaches the same positions by inverse
-    and forward kinematics. Raises `LampError` for NaN, a wrong joint count, or a bone of zero length.
+    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. The released code reaches the same positions
+    by inverse and forward kinematics. Raises `LampError` for NaN, a wrong joint count, or a bone of zero length.
     """
     joints = check_joints(joints, skeleton.num_joints)
     return _from_planes(_uniform(_to_planes(joints), skeleton), joints.shape[:-2])
@@ -69,8 +70,8 @@ def uniform_skeleton(joints: Tensor, skeleton: Skeleton) -> Tensor:
 def joints_to_features(joints: Tensor, skeleton: Skeleton) -> Tensor:
     """Features of a motion (released `process_file`).
 
-    joints: (..., T, J, 3) float, metres, Y up, any place and heading, T >= 2. Returns (..., T-1, F) float32. The motion is first
-    given the skeleton's bone lengths, set on the floor, and moved so that it starts at the origin, facing +Z.
+    joints: (..., T, J, 3) float, metres, Y up, any place and heading, T >= 2. Returns (..., T-1, F) float32. The motion
+    is first given the skeleton's bone lengths, set on the floor, and moved so that it starts at the origin, facing +Z.
     Raises `LampError` for NaN, a wrong joint count, fewer than 2 frames, or a bone of zero length.
     """
     joints = check_joints(joints, skeleton.num_joints, min_frames=2)
@@ -94,8 +95,9 @@ def canonical_joints(joints: Tensor, skeleton: Skeleton) -> Tensor:
 def root_trajectory(features: Tensor) -> tuple[Tensor, Tensor]:
     """Heading and place of the root in every frame (released `recover_root_rot_pos`).
 
-    features: (..., T, F) float. Returns the yaw quaternion (..., T, 4), which turns world vectors into the facing frame (so the
-    character's own rotation is its inverse), and the root position (..., T, 3) in metres. Both start facing +Z at x = z = 0.
+    features: (..., T, F) float. Returns the yaw quaternion (..., T, 4), which turns world vectors into the facing frame
+    (so the character's own rotation is its inverse), and the root position (..., T, 3) in metres. Both start facing +Z
+    at x = z = 0.
     """
     half_angle = _integrate(features[..., 0])
     yaw = torch.stack(
@@ -112,7 +114,8 @@ def root_trajectory(features: Tensor) -> tuple[Tensor, Tensor]:
 def features_to_joints(features: Tensor, skeleton: Skeleton) -> Tensor:
     """Joint positions from the position part of features (released `recover_from_ric`).
 
-    features: (..., T, F) float, not normalised. Returns (..., T, J, 3) float32, metres. Raises `LampError` for NaN or a wrong width.
+    features: (..., T, F) float, not normalised. Returns (..., T, J, 3) float32, metres. Raises `LampError` for NaN or a
+    wrong width.
     """
     features = check_features(features, skeleton.feature_dim)
     yaw, root = root_trajectory(features)
@@ -125,7 +128,7 @@ def features_to_joints(features: Tensor, skeleton: Skeleton) -> Tensor:
 
 @accepts_numpy
 def foot_contacts(features: Tensor) -> Tensor:
-    """Which foot joints stand still: (..., T, F) features to (..., T, 4) bool, left ankle, left toe, right ankle, right toe."""
+    """Which foot joints stand still: (..., T, F) features to (..., T, 4) bool: left ankle, toe, right ankle, toe."""
     return features[..., -4:] > 0.5
 
 
@@ -133,14 +136,16 @@ def foot_contacts(features: Tensor) -> Tensor:
 def mirror_joints(joints: Tensor, skeleton: Skeleton) -> Tensor:
     """The same motion seen in a mirror: x changes sign and left joints trade places with right ones.
 
-    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. Raises `LampError` for NaN or a wrong joint count.
+    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. Raises `LampError` for NaN or a wrong joint
+    count.
     """
     joints = check_joints(joints, skeleton.num_joints)
     return joints[..., list(skeleton.mirrored_joints), :] * joints.new_tensor([-1.0, 1.0, 1.0])
 
 
-# Extraction works on planes: (J, 3, M, T) for M motions. Each coordinate of each joint is contiguous in time, so every step below is
-# a handful of long vector operations, and the planes of the result are already in the order of a feature row.
+# Extraction works on planes: (J, 3, M, T) for M motions. Each coordinate of each joint is contiguous in time, so every
+# step below is a handful of long vector operations, and the planes of the result are already in the order of a feature
+# row.
 
 
 def _to_planes(joints: Tensor) -> Tensor:
@@ -165,14 +170,14 @@ def _uniform(planes: Tensor, skeleton: Skeleton) -> Tensor:
     legs = [joint - 1 for joint in skeleton.leg_joints]
     scale = lengths[legs].sum() / source_lengths[legs, :, 0].sum(0)
     result = [planes[0] * scale[:, None]]
-    for (parent, joint), bone in zip(skeleton.bones, bones):
+    for (parent, _), bone in zip(skeleton.bones, bones):
         result.append(result[parent] + bone)
     return torch.stack(result)
 
 
 def _start_at_origin(planes: Tensor, skeleton: Skeleton) -> Tensor:
-    # The heading is found in float64 and applied in float32, as in the released code: where a motion starts facing -Z, rounding
-    # of this one quaternion turns everything that follows by some microradians.
+    # The heading is found in float64 and applied in float32, as in the released code: where a motion starts facing -Z,
+    # rounding of this one quaternion turns everything that follows by some microradians.
     right_hip, left_hip, right_shoulder, left_shoulder = planes[list(skeleton.face_joints), :, :, :1].double()
     forward = _forward(right_hip - left_hip + right_shoulder - left_shoulder)
     cos, sin = _full_angle(*_yaw_to_front((forward / forward.norm(dim=0)).to(planes.dtype)))
@@ -182,7 +187,7 @@ def _start_at_origin(planes: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def _forward(across: Tensor) -> Tensor:
-    """Direction (x, z) (2, ...) that a body faces whose right side lies in direction `across` (3, ...); +Y cross across."""
+    """Direction (x, z) (2, ...) that a body faces whose right side lies along `across` (3, ...): +Y cross across."""
     across = across / across.norm(dim=0)
     return torch.stack([across[2], -across[0]])
 
@@ -229,7 +234,7 @@ def _feature_planes(planes: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def _facing(planes: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
-    """Half-angle (w, y), each (M, T), that turns the smoothed facing direction of every frame to +Z; zero angle in frame 0."""
+    """Half-angle (w, y), each (M, T), that turns each frame's smoothed facing direction to +Z; no turn in frame 0."""
     # The released inverse kinematics takes the hips the other way round, so the shoulders outvote them; kept.
     right_hip, left_hip, right_shoulder, left_shoulder = planes[list(skeleton.face_joints)]
     forward = _smooth(_forward(left_hip - right_hip + right_shoulder - left_shoulder))

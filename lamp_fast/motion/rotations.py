@@ -1,7 +1,7 @@
 """Rotations as unit quaternions (w, x, y, z) and as 6-d vectors (the first two columns of the matrix).
 
-Functions take any leading dims and broadcast. Where `dim` is given, components lie along that dim instead of the last one, so
-that long planes of numbers need not be interleaved. Arrays in give arrays out.
+Functions take any leading dims and broadcast. Where `dim` is given, components lie along that dim instead of the last
+one, so that long planes of numbers need not be interleaved. Arrays in give arrays out.
 
 Source: released `common/quaternion.py`; formulas are the usual ones.
 """

@@ -52,7 +52,7 @@ class Skeleton:
                 raise LampError(f"{self.name}: the offset of {name} is {offset}, expected a positive multiple of {raw}")
 
     def with_offsets(self, offsets: Sequence[Sequence[float]]) -> Skeleton:
-        """The same skeleton with other target bones: (J, 3) metres, each a multiple of its raw offset, else `LampError`."""
+        """The skeleton with other target bones: (J, 3) metres, each a multiple of its raw offset, else `LampError`."""
         return replace(self, offsets=tuple(tuple(float(x) for x in offset) for offset in offsets))
 
     @property
@@ -80,7 +80,7 @@ class Skeleton:
 
     @cached_property
     def chain_references(self) -> tuple[int, ...]:
-        """Joint whose rotation each joint's released rotation is relative to: its parent, or the root at a chain's start."""
+        """Joint that each joint's released rotation is relative to: its parent, or the root at a chain's start."""
         references = [-1] * self.num_joints
         for chain in self.chains:
             references[chain[1]] = 0
@@ -93,7 +93,8 @@ class Skeleton:
         """Target length in metres of the bone that ends in each joint; zero for the root."""
         if self.offsets is None:
             raise LampError(
-                f"{self.name} publishes no target skeleton; give one with skeleton.with_offsets(bone_offsets(joints, skeleton))"
+                f"{self.name} publishes no target skeleton; "
+                "give one with skeleton.with_offsets(bone_offsets(joints, skeleton))"
             )
         return tuple(math.hypot(*offset) for offset in self.offsets)
 
@@ -128,8 +129,9 @@ _HUMANML3D_LENGTHS = (
 HUMANML3D = Skeleton(
     name="humanml3d",
     joint_names=(
-        "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3", "l_foot", "r_foot",
-        "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_wrist", "r_wrist",
+        "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3",
+        "l_foot", "r_foot", "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder",
+        "l_elbow", "r_elbow", "l_wrist", "r_wrist",
     ),
     chains=((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20)),
     raw_offsets=_HUMANML3D_RAW_OFFSETS,
