@@ -35,7 +35,7 @@ def heads(x: Tensor, num_heads: int) -> Tensor:
 
 
 def attention(p: Weights, name: str, hidden: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """hidden (B,L,D), keys and values (B,H,M,D/H), bias broadcast to (B,H,L,M) -> (B,L,D), residual and norm included."""
+    """hidden (B,L,D), keys and values (B,H,M,D/H), bias (broadcast to B,H,L,M) -> (B,L,D), residual and norm done."""
     queries = heads(linear(p, f"{name}.self.query", hidden), keys.shape[1])
     scores = queries @ keys.transpose(-1, -2) / keys.shape[-1] ** 0.5 + bias
     context = (scores.softmax(-1) @ values).transpose(1, 2).flatten(2)
@@ -155,7 +155,7 @@ def pretraining(
     neg_text_idx: Tensor,
     num_heads: int,
 ) -> dict[str, Tensor]:
-    """`LaMP.forward` from the motion encoder's latents (B,N,code_dim), the VQ codes (B,N) and the chosen negatives (B,).
+    """`LaMP.forward` from the motion encoder's latents (B,N,code_dim), the VQ codes (B,N) and chosen negatives (B,).
 
     Returns every intermediate and loss under the names used by the parity fixtures.
     """
