@@ -1,0 +1,79 @@
+"""Files and folders that appear whole or not at all: written beside, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import LampError
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    elif path.exists():
+        path.unlink()
+
+
+def _cannot_write(path: Path, error: OSError) -> LampError:
+    reason = error.strerror or str(error)
+    return LampError(f"cannot write {path} ({reason}); choose a place where files can be created")
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Make the folder of `path` and try to create a file in it: called before long work. Raises `LampError`."""
+    path = Path(path)
+    if path.is_dir():
+        raise LampError(f"cannot write {path}: it is a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _beside(path).touch()
+        _beside(path).unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+@contextmanager
+def new_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; it takes the name `path` when the block ends, and vanishes if it fails.
+
+    Folders on the way are made. Raises `LampError` where the file cannot be written.
+    """
+    path = Path(path)
+    check_writable(path)
+    partial = _beside(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        _remove(partial)
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """As `new_file`, for a folder: what stood at `path` is replaced in one rename and removed only afterwards."""
+    path = Path(path)
+    partial = _beside(path)
+    old = partial.with_suffix(".old")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise _cannot_write(path, error) from error
+    finally:
+        _remove(partial)
+        _remove(old)
