@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import LampError
 from ..files import check_writable
 from .bvh import write_bvh
+from .motion import Motion
 from .npz import write_npz
 from .preview import write_contact_sheet, write_gif
-
-if TYPE_CHECKING:
-    from ..pipelines.output import MotionOutput
 
 SUFFIXES = {".bvh": "motion for animation tools", ".npz": "arrays", ".gif": "preview", ".png": "contact sheet"}
 
@@ -28,10 +25,11 @@ def check_output(path: str | os.PathLike) -> None:
     check_writable(path)
 
 
-def save(outputs: MotionOutput | Sequence[MotionOutput], path: str | os.PathLike) -> None:
+def save(outputs: Motion | Sequence[Motion], path: str | os.PathLike) -> None:
     """Write one motion, or several side by side in a picture, to a .bvh, .npz, .gif or .png file.
 
-    Raises `LampError` for another suffix, for several motions in a file that holds one, and where nothing can be written.
+    Raises `LampError` for another suffix, for several motions in a file that holds one, and for a place where nothing
+    can be written.
     """
     check_output(path)
     outputs = list(outputs) if isinstance(outputs, Sequence) else [outputs]
@@ -49,7 +47,7 @@ def save(outputs: MotionOutput | Sequence[MotionOutput], path: str | os.PathLike
         write_bvh(path, motion.rotations, motion.root, motion.offsets, motion.skeleton, motion.fps)
 
 
-def _save_picture(outputs: list[MotionOutput], path: str | os.PathLike, suffix: str) -> None:
+def _save_picture(outputs: list[Motion], path: str | os.PathLike, suffix: str) -> None:
     skeleton, fps = outputs[0].skeleton, outputs[0].fps
     if any(output.skeleton != skeleton for output in outputs):
         raise LampError("motions of different skeletons do not fit one picture; save each under its own name")

@@ -16,7 +16,12 @@ END_SITE = 0.6  # length of an end site, in lengths of the bone that it continue
 
 
 def write_bvh(
-    path: str | os.PathLike, rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray, skeleton: Skeleton, fps: float
+    path: str | os.PathLike,
+    rotations: np.ndarray,
+    root: np.ndarray,
+    offsets: np.ndarray,
+    skeleton: Skeleton,
+    fps: float,
 ) -> None:
     """Write one motion; `rotations` and `offsets` are what `motion.kinematics.local_rotations` returns.
 
@@ -53,7 +58,7 @@ def _orders(skeleton: Skeleton) -> list[str]:
 
 
 def _euler_degrees(quaternions: np.ndarray, order: str) -> np.ndarray:
-    """(T, 4) -> (T, 3) degrees without jumps: of the two ways to say each rotation, the one nearer to the frame before."""
+    """(T, 4) -> (T, 3) degrees without jumps: of the two ways to say a rotation, the nearer to the frame before."""
     angles = np.degrees(_euler(quaternions, order))
     for t in range(1, len(angles)):
         first, middle, last = angles[t]
@@ -80,7 +85,13 @@ def _euler(quaternions: np.ndarray, order: str) -> np.ndarray:
 
 
 def _write_joint(
-    lines: list[str], columns: list[int], joint: int, indent: str, skeleton: Skeleton, orders: list[str], offsets: np.ndarray
+    lines: list[str],
+    columns: list[int],
+    joint: int,
+    indent: str,
+    skeleton: Skeleton,
+    orders: list[str],
+    offsets: np.ndarray,
 ) -> None:
     """Append a joint and what hangs on it to `lines`; `columns` collects the joints in the order of the file."""
     columns.append(joint)

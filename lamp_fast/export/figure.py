@@ -89,7 +89,7 @@ def _draw_grid(draw: ImageDraw.ImageDraw, camera: Camera, scale: int) -> None:
     colours = (np.array(GROUND) * (1 - strength) + np.array(GRID) * strength).astype(int)
     pixels, depth = camera.project(lines, scale)
     visible = (depth > NEAR).all(axis=1) & (strength[:, 0] > 0)
-    for line, colour in zip(pixels[visible].reshape(-1, 4).tolist(), colours[visible].tolist()):
+    for line, colour in zip(pixels[visible].reshape(-1, 4).tolist(), colours[visible].tolist(), strict=True):
         draw.line(line, fill=tuple(colour), width=max(1, scale // 400))
 
 

@@ -41,12 +41,15 @@ def write_gif(
     motions = [_checked(joints, skeleton) for joints in motions]
     columns = min(len(motions), MAX_COLUMNS)
     panels = [_Panel(joints, skeleton, size) for joints in motions]
-    texts = [[text] * len(joints) if isinstance(text, str) else text for text, joints in zip(captions, motions)]
+    texts = [
+        [caption] * len(joints) if isinstance(caption, str) else caption
+        for caption, joints in zip(captions, motions, strict=True)
+    ]
     strips: dict[str, Image.Image] = {}
     frames, palette = [], None
     for t in range(max(map(len, motions))):
         pictures = []
-        for panel, text in zip(panels, texts):
+        for panel, text in zip(panels, texts, strict=True):
             here = min(t, len(text) - 1)
             if text[here] not in strips:
                 strips[text[here]] = figure.caption_strip(text[here], size, size // 8)
@@ -55,9 +58,8 @@ def write_gif(
         palette = palette or frame.quantize(128)
         frames.append(frame.quantize(palette=palette, dither=Image.Dither.NONE))
     with new_file(path) as file:
-        frames[0].save(
-            file, format="GIF", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0, optimize=False
-        )
+        animation = {"save_all": True, "append_images": frames[1:], "duration": round(1000 / fps), "loop": 0}
+        frames[0].save(file, format="GIF", optimize=False, **animation)
 
 
 def write_contact_sheet(
@@ -77,13 +79,14 @@ def write_contact_sheet(
     strip_height = size // 5
     font = ImageFont.load_default(size=size // 15)
     sheet = Image.new("RGB", (moments * size, len(motions) * (size + strip_height)), figure.BAND)
-    for row, (joints, caption) in enumerate(zip(motions, captions)):
+    for row, (joints, caption) in enumerate(zip(motions, captions, strict=True)):
         top = row * (size + strip_height)
         sheet.paste(figure.caption_strip(caption, moments * size, strip_height), (0, top))
         panel = _Panel(joints, skeleton, size)
         for column, t in enumerate(np.linspace(0, len(joints) - 1, moments).round().astype(int)):
             picture = panel.draw(t)
-            ImageDraw.Draw(picture).text((size * 0.04, size * 0.03), f"{t / fps:.1f} s", fill=figure.FAINT_INK, font=font)
+            corner = (size * 0.04, size * 0.03)
+            ImageDraw.Draw(picture).text(corner, f"{t / fps:.1f} s", fill=figure.FAINT_INK, font=font)
             sheet.paste(picture, (column * size, top + strip_height))
     with new_file(path) as file:
         sheet.save(file, format="PNG")
@@ -108,7 +111,7 @@ def _checked(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     joints = np.asarray(joints, dtype=np.float64)
     if joints.ndim != 3 or joints.shape[1:] != (skeleton.num_joints, 3) or len(joints) == 0:
         raise LampError(
-            f"cannot draw joints of shape {joints.shape}; expected (frames, {skeleton.num_joints}, 3) for {skeleton.name}"
+            f"cannot draw joints of shape {joints.shape}; {skeleton.name} has (frames, {skeleton.num_joints}, 3)"
         )
     if not np.isfinite(joints).all():
         raise LampError("cannot draw this motion: its joints hold NaN or infinite values; repair or drop those frames")

@@ -118,7 +118,7 @@ def test_zero_is_a_t_pose(skeleton, tmp_path):
     text = (tmp_path / "m.bvh").read_text()
     (tmp_path / "zero.bvh").write_text(re.sub(r"(Frame Time.*\n).*", lambda match: match[1] + zeros, text))
     names, joints, _, _ = read_bvh(tmp_path / "zero.bvh")
-    at = dict(zip(names, joints[0]))
+    at = dict(zip(names, joints[0], strict=True))
     for side in "lr":
         arm = at[f"{side}_wrist"] - at[f"{side}_shoulder"]
         assert abs(arm[0]) > 0.35 and np.allclose(arm[1:], 0, atol=1e-5)
@@ -154,7 +154,7 @@ def test_gimbal_lock_is_exact(axis, tmp_path):
 
 @pytest.mark.parametrize("what", ["rotations", "root", "offsets"])
 def test_nan_is_refused_and_nothing_is_left(what, tmp_path):
-    motion = dict(zip(("rotations", "root", "offsets"), random_motion(HUMANML3D, 3)))
+    motion = dict(zip(("rotations", "root", "offsets"), random_motion(HUMANML3D, 3), strict=True))
     motion[what].flat[5] = np.nan
     with pytest.raises(LampError, match=what):
         write_bvh(tmp_path / "m.bvh", **motion, skeleton=HUMANML3D, fps=20)

@@ -13,6 +13,7 @@ LEVELS = {
     "kernels": 0,
     "_native": 0,
     "errors": 1,
+    "files": 1,
     "config": 1,
     "backend": 1,
     "motion": 1,
