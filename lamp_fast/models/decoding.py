@@ -61,10 +61,10 @@ def generate(
     _check_shape("condition", condition, (batch, config.condition_dim))
     _check_shape("lengths", lengths, (batch,))
     n = _num_tokens(lengths, known, config.max_tokens)
-    lengths = lengths.to(device)
+    lengths = lengths.to(device, non_blocking=True)
     ids = _initial_ids(lengths, known, n, config.mask_id, config.pad_id)
     seeds = row_seeds(seed, batch, device)
-    samples = torch.arange(batch, device=device) if samples is None else samples.to(device)
+    samples = torch.arange(batch, device=device) if samples is None else samples.to(device, non_blocking=True)
     _check_shape("samples", samples, (batch,))
     if noise is not None:
         _check_shape("noise", noise, (num_inference_steps, batch, n, config.num_codes))
@@ -124,7 +124,7 @@ def _initial_ids(lengths: Tensor, known: Tensor | None, n: int, mask_id: int, pa
             raise LampError(
                 f"generate: known holds ids outside 0..{pad_id}; {mask_id} asks for a token, {pad_id} is padding"
             )
-        known = known.to(lengths.device)
+        known = known.to(lengths.device, non_blocking=True)
     beyond = torch.arange(n, device=lengths.device) >= lengths[:, None]
     return known.masked_fill(beyond & (known == mask_id), pad_id)
 

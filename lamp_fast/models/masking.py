@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..errors import LampError
+
 MaskedFraction = Literal["length", "padded"]
 
 RANDOM_CODE_PROBABILITY = 0.1
@@ -74,15 +76,17 @@ def mask_tokens(
     """Corrupt ids (B,N) int64 of lengths (B,) tokens (released MaskTransformer.forward).
 
     masked_fraction_of: `length` masks a share of the true length; `padded` is the release, which counts the share over
-    N and then leaves the padding out, so that short motions are almost wholly masked.
+    N and then leaves the padding out, so that a motion's own share varies. Raises LampError for another word.
     """
     valid = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
     share = cosine_schedule(draws.time)
     if masked_fraction_of == "padded":
         masked = (draws.order < masked_count(share, ids.shape[1])[:, None]) & valid
-    else:
+    elif masked_fraction_of == "length":
         rank = draws.order.masked_fill(~valid, ids.shape[1]).argsort(dim=-1).argsort(dim=-1)
         masked = rank < masked_count(share, lengths)[:, None]
+    else:
+        raise LampError(f"masked_fraction_of is {masked_fraction_of!r}, expected 'length' or 'padded'")
     show_random = masked & draws.use_random
     show_mask = masked & ~draws.use_random & draws.use_mask
     inputs = ids.masked_fill(~valid, pad_id)

@@ -16,7 +16,7 @@ def row_seeds(seed: int | Tensor, batch: int, device: torch.device) -> Tensor:
     if isinstance(seed, Tensor):
         if seed.shape != (batch,) or seed.dtype != torch.int64:
             raise LampError(f"seed is {seed.dtype} of shape {tuple(seed.shape)}, expected int64 of shape ({batch},)")
-        return seed.to(device)
+        return seed.to(device, non_blocking=True)
     if not isinstance(seed, int) or not -(2**63) <= seed < 2**64:
         raise LampError(f"seed is {seed!r}, expected a whole number of at most 64 bits")
     return torch.full((batch,), seed - 2**64 if seed >= 2**63 else seed, dtype=torch.int64, device=device)

@@ -258,3 +258,25 @@ def test_bad_input_is_one_sentence(small_generator, change, message):
 def test_training_mode_is_refused(small_generator):
     with pytest.raises(LampError, match="eval"):
         generate(small_generator().train(), torch.zeros(1, 20), [7])
+
+
+@pytest.mark.parametrize("padding", ["released", "exact"])
+@pytest.mark.parametrize("in_painting", [False, True])
+def test_nothing_waits_for_the_device(small_generator, padding, in_painting):
+    """On the meta device there is no data: any value read by the host would raise."""
+    model = small_generator(padding=padding).to("meta")
+    lengths = torch.empty(3, dtype=torch.int64, device="meta")
+    condition = torch.empty(3, model.config.condition_dim, device="meta")
+    known = torch.empty(3, 30, dtype=torch.int64, device="meta") if in_painting else None
+    ids = generate(model, condition, lengths, known=known)
+    assert ids.device.type == "meta"
+    assert ids.shape == (3, 30 if in_painting else model.config.max_tokens)
+
+
+def test_compiles_into_one_graph(small_generator):
+    model = small_generator()
+    condition = torch.randn(3, model.config.condition_dim)
+    expected = generate(model, condition, [49, 7, 1])
+    graph = torch.compile(model, backend="eager", fullgraph=True)
+    logits = model(expected, condition, torch.tensor([49, 7, 1]))
+    torch.testing.assert_close(graph(expected, condition, torch.tensor([49, 7, 1])), logits)

@@ -110,6 +110,8 @@ def test_bad_input_is_one_sentence(small_generator):
         model(ids, torch.zeros(2, model.config.condition_dim + 1), None)
     with pytest.raises(LampError, match="heads"):
         MotionGenerator(replace(model.config, num_heads=5))
+    with pytest.raises(LampError, match="masked_fraction_of"):
+        model.loss(ids, torch.zeros(2, model.config.condition_dim), torch.tensor([5, 5]), masked_fraction_of="all")
     with pytest.raises(LampError, match="token_emb.weight"):
         released.convert({})
 
@@ -194,6 +196,18 @@ def test_condition_dropout_only_in_training(small_generator):
     model.train()
     first, second = losses()
     assert first == second
+
+
+def test_nothing_waits_for_the_device(small_generator):
+    """On the meta device there is no data: any value read by the host would raise."""
+    model = small_generator().to("meta").train()
+    ids = torch.empty(3, 7, dtype=torch.int64, device="meta")
+    condition = torch.empty(3, model.config.condition_dim, device="meta")
+    for masked_fraction_of in ("length", "padded"):
+        result = model.loss(ids, condition, ids[:, 0], masked_fraction_of=masked_fraction_of)
+        result.loss.backward()
+    predictor = LengthPredictor(LengthConfig(condition_dim=condition.shape[1], max_tokens=9)).to("meta")
+    assert predictor.sample(condition, seed=3).shape == predictor.predict(condition).shape == (3,)
 
 
 def test_bfloat16_autocast_trains(small_generator):
