@@ -206,7 +206,7 @@ def _decode(
 
     rescore_all gives every candidate a new score in every step, not only those just drawn.
     """
-    scores = torch.zeros(ids.shape).masked_fill(~candidates, KEPT_SCORE)
+    scores = torch.zeros(ids.shape, device=ids.device).masked_fill(~candidates, KEPT_SCORE)
     steps = []
     for share, uniform in zip(shares, noise, strict=True):
         count = torch.round(share * candidates.sum(dim=1)).clamp(min=1).long()

@@ -14,6 +14,11 @@ def top_k(config, run):
     return math.ceil((1 - run["topk_filter_thres"]) * config.num_codes)
 
 
+def whole_batch_run(fixture):
+    """The run of all texts, whose samples were also generated one by one."""
+    return next((prefix, run) for prefix, run in fixture.config["runs"].items() if "samples" not in run)
+
+
 @pytest.fixture
 def recorded_steps(monkeypatch):
     """The ids that entered each decoding step, whether drawn there, and the confidences that came out."""
@@ -55,8 +60,8 @@ def test_released_generate(golden, released_generator, recorded_steps):
 @pytest.mark.parametrize("padding", ["released", "exact"])
 def test_released_generate_alone(golden, released_generator, padding):
     fixture, model = golden("generate"), released_generator(padding=padding)
-    run = fixture.config["runs"]["t10"]
-    for sample, length in enumerate(fixture["m_lens_t10"].tolist()):
+    prefix, run = whole_batch_run(fixture)
+    for sample, length in enumerate(fixture[f"m_lens_{prefix}"].tolist()):
         ids = generate(
             model,
             fixture["cond_vector"][sample : sample + 1],
@@ -64,14 +69,15 @@ def test_released_generate_alone(golden, released_generator, padding):
             num_inference_steps=run["timesteps"],
             guidance_scale=run["cond_scale"],
             temperature=run["temperature"],
-            noise=fixture["noise_t10"][:, sample : sample + 1, :length],
+            noise=fixture[f"noise_{prefix}"][:, sample : sample + 1, :length],
         )
         fixture.check(f"single{sample}_final_ids", ids)
 
 
 def test_exact_batch_equals_the_released_samples_alone(golden, released_generator):
     fixture, model = golden("generate"), released_generator(padding="exact")
-    run, lengths = fixture.config["runs"]["t10"], fixture["m_lens_t10"].tolist()
+    prefix, run = whole_batch_run(fixture)
+    lengths = fixture[f"m_lens_{prefix}"].tolist()
     ids = generate(
         model,
         fixture["cond_vector"],
@@ -79,7 +85,7 @@ def test_exact_batch_equals_the_released_samples_alone(golden, released_generato
         num_inference_steps=run["timesteps"],
         guidance_scale=run["cond_scale"],
         temperature=run["temperature"],
-        noise=fixture["noise_t10"],
+        noise=fixture[f"noise_{prefix}"],
     )
     for sample, length in enumerate(lengths):
         fixture.check(f"single{sample}_final_ids", ids[sample : sample + 1, :length])

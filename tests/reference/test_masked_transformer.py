@@ -24,6 +24,11 @@ def check_steps(fixture, prefix, steps):
             fixture.check(f"{prefix}_{field}", torch.stack([getattr(step, field) for step in steps]))
 
 
+def whole_batch_run(fixture):
+    """The run of all texts, whose samples were also generated one by one."""
+    return next((prefix, run) for prefix, run in fixture.config["runs"].items() if "samples" not in run)
+
+
 def test_logits(golden, weights):
     fixture = golden("masked_transformer")
     heads = fixture.config["num_heads"]
@@ -87,13 +92,13 @@ def test_generate(golden, weights):
 
 def test_generate_alone(golden, weights):
     fixture = golden("generate")
-    run = fixture.config["runs"]["t10"]
-    for sample, length in enumerate(fixture["m_lens_t10"].tolist()):
+    prefix, run = whole_batch_run(fixture)
+    for sample, length in enumerate(fixture[f"m_lens_{prefix}"].tolist()):
         steps = reference.generate(
             weights,
             fixture["cond_vector"][sample : sample + 1],
-            fixture["m_lens_t10"][sample : sample + 1],
-            fixture["noise_t10"][:, sample : sample + 1, :length],
+            fixture[f"m_lens_{prefix}"][sample : sample + 1],
+            fixture[f"noise_{prefix}"][:, sample : sample + 1, :length],
             fixture.config["num_heads"],
             cond_scale=run["cond_scale"],
             temperature=run["temperature"],
