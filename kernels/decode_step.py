@@ -57,4 +57,5 @@ def decode_step_ref(
     confidence = probability.masked_fill(~masked, KEPT)
     rank = confidence.argsort(dim=-1, stable=True).argsort(dim=-1)
     again = masked & (rank < next_count[:, None])
-    return torch.where(masked, drawn, ids).masked_fill(again, mask_id), confidence
+    ids = torch.where(masked, drawn, ids).masked_fill(again, mask_id)
+    return ids.contiguous(), confidence.contiguous()

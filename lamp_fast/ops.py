@@ -162,4 +162,4 @@ def _decode_step(
 
 @_decode_step.register_fake
 def _(logits, unconditional_logits, ids, *_):
-    return torch.empty_like(ids), logits.new_empty(ids.shape, dtype=torch.float32)
+    return ids.new_empty(ids.shape), logits.new_empty(ids.shape, dtype=torch.float32)

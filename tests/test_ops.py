@@ -38,6 +38,13 @@ REGISTERED = {
     "decode_step": decode_arguments(),
     "decode_step-one-branch": decode_arguments(guided=False),
     "decode_step-philox": decode_arguments(noise=False),
+    "decode_step-strided": tuple(
+        argument.transpose(0, 1).contiguous().transpose(0, 1)
+        if torch.is_tensor(argument) and argument.ndim > 1
+        else argument
+        for argument in decode_arguments()
+    ),
+    "codebook_lookup-strided": (torch.randn(5, 7).T, torch.randn(5, 9).T),
 }
 
 

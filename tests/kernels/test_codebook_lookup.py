@@ -1,4 +1,4 @@
-"""codebook_lookup against a float64 argmin: a disagreement is allowed only where float32 cannot tell two codes apart."""
+"""codebook_lookup against a float64 argmin: they may differ only where float32 cannot tell two codes apart."""
 
 import pytest
 import torch
