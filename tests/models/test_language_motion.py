@@ -318,6 +318,12 @@ class TestNegatives:
         # Four standard deviations of a frequency.
         assert (frequency - expected).abs().max() < 4 * 0.5 / rows**0.5
 
+    def test_a_text_gets_a_motion_near_it_and_a_motion_a_text_near_it(self, model):
+        near = torch.tensor([[0.0, 90.0, 0.0], [0.0, 0.0, 90.0], [90.0, 0.0, 0.0]])  # motion i, text j
+        model.contrastive_logits = lambda *args: near
+        motions, texts, _ = self.drawn(model, [0, 1, 2], rounds=1)
+        assert motions.tolist() == [[2, 0, 1]] and texts.tolist() == [[1, 2, 0]]
+
     def test_a_sample_without_any_adds_none(self, model):
         text_ids = torch.tensor([5, 5, 5])
         assert not self.drawn(model, text_ids.tolist(), rounds=1)[2].any()
