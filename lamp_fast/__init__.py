@@ -15,7 +15,7 @@ _PUBLIC = {
     "LampPipeline": "pipelines.text_to_motion",
     "MotionOutput": "pipelines.output",
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
 
 
 def __getattr__(name: str):

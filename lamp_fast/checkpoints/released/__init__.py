@@ -1,0 +1,1 @@
+"""Released state dicts -> our models: sizes are read from the shapes, tensors are renamed."""
