@@ -1,0 +1,128 @@
+"""Captured clips with their texts, from the layouts that are found on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import LampError
+from ..motion.features import joints_to_features, mirror_joints, uniform_skeleton
+from ..motion.skeleton import HUMANML3D, KIT, Skeleton
+
+_SWAPS = {
+    "left": "right",
+    "right": "left",
+    "clockwise": "counterclockwise",
+    "counterclockwise": "clockwise",
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """features (T, F) float32, not normalised; at least one text."""
+
+    id: str
+    features: np.ndarray
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MotionDataset:
+    """The clips of one split and the skeleton they move."""
+
+    clips: list[Clip]
+    skeleton: Skeleton
+    statistics: tuple[np.ndarray, np.ndarray] | None = None
+    """Mean and standard deviation (F,) that the data set ships, where it does."""
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def texts(self) -> list[str]:
+        """Every distinct text, in a fixed order."""
+        return sorted({text for clip in self.clips for text in clip.texts})
+
+
+def open_dataset(folder: str | Path, split: str, *, mirror: bool = False) -> MotionDataset:
+    """The clips of a split, from either layout.
+
+    Joints: `*.npz` of (T, 22, 3) int16 millimetres, `clips.jsonl`, `splits.json`. HumanML3D and KIT-ML: `new_joint_vecs`,
+    `texts`, `<split>.txt`, `Mean.npy`, `Std.npy`. With `mirror` every clip of the first layout comes a second time with
+    left and right exchanged in motion and text (the second layout holds its mirrored clips already).
+    Raises `LampError` when the folder holds neither, or has no such split.
+    """
+    folder = Path(folder)
+    if (folder / "splits.json").is_file():
+        return _open_joints(folder, split, mirror)
+    if (folder / "new_joint_vecs").is_dir():
+        return _open_features(folder, split)
+    raise LampError(f"{folder} holds no data set: expected splits.json (joints) or new_joint_vecs/ (HumanML3D, KIT-ML)")
+
+
+def mirror_text(text: str) -> str:
+    """The text of the mirrored motion: left becomes right and so on."""
+    return re.sub(r"\b\w+\b", lambda m: _match_case(m[0], _SWAPS.get(m[0].lower(), m[0])), text)
+
+
+def _match_case(old: str, new: str) -> str:
+    return new.capitalize() if old[:1].isupper() and new.islower() else new
+
+
+def _open_joints(folder: Path, split: str, mirror: bool) -> MotionDataset:
+    splits = json.loads((folder / "splits.json").read_text())
+    if split not in splits:
+        raise LampError(f"{folder / 'splits.json'} has no split {split!r}; it has {', '.join(sorted(splits))}")
+    wanted = set(splits[split])
+    records = [json.loads(line) for line in (folder / "clips.jsonl").read_text().splitlines()]
+    texts = {r["id"]: (*r["texts"], *r.get("sentences", ())) for r in records if r["id"] in wanted}
+
+    clips = []
+    for archive in sorted(folder.glob("*.npz")):
+        with np.load(archive, allow_pickle=False) as arrays:
+            for name in sorted(wanted & set(arrays.files)):
+                joints = uniform_skeleton(arrays[name].astype(np.float32) / 1000, HUMANML3D)
+                clips.append(Clip(name, joints_to_features(joints, HUMANML3D), texts[name]))
+                if mirror:
+                    mirrored = joints_to_features(mirror_joints(joints, HUMANML3D), HUMANML3D)
+                    clips.append(Clip(f"{name}_mirrored", mirrored, tuple(map(mirror_text, texts[name]))))
+    return MotionDataset(clips, HUMANML3D)
+
+
+def _open_features(folder: Path, split: str) -> MotionDataset:
+    index = folder / f"{split}.txt"
+    if not index.is_file():
+        raise LampError(f"{folder} has no split {split!r}: {index.name} is missing")
+    mean, std = (np.load(folder / f"{name}.npy", allow_pickle=False).astype(np.float32) for name in ("Mean", "Std"))
+    skeleton = next((s for s in (HUMANML3D, KIT) if s.feature_dim == len(mean)), None)
+    if skeleton is None:
+        raise LampError(f"{folder / 'Mean.npy'} has {len(mean)} values; expected 263 (HumanML3D) or 251 (KIT-ML)")
+
+    clips = []
+    for name in index.read_text().split():
+        motion, captions = folder / "new_joint_vecs" / f"{name}.npy", folder / "texts" / f"{name}.txt"
+        # Both public data sets list a few clips that their own scripts fail to build.
+        if not (motion.is_file() and captions.is_file()):
+            continue
+        features = np.load(motion, allow_pickle=False).astype(np.float32)
+        if np.isfinite(features).all():
+            clips += _captioned_clips(name, features, captions.read_text(encoding="utf-8"), skeleton)
+    return MotionDataset(clips, skeleton, (mean, std))
+
+
+def _captioned_clips(name: str, features: np.ndarray, captions: str, skeleton: Skeleton) -> list[Clip]:
+    """Lines are `caption#tagged words#from#to`; a caption with times (seconds) describes only that part of the clip."""
+    shortest, longest = (24 if skeleton is KIT else 40), 200
+    spans: dict[tuple[int, int], list[str]] = {}
+    for line in filter(None, map(str.strip, captions.splitlines())):
+        caption, _, start, end = line.split("#")
+        begin, stop = (0.0 if value == "nan" else float(value) for value in (start, end))
+        # The released loader multiplies by 20 for KIT-ML too, whose clips run at 12.5 fps.
+        span = (int(begin * 20), int(stop * 20)) if stop > begin else (0, len(features))
+        spans.setdefault(span, []).append(caption)
+    parts = [(f"{name}_{a}_{b}" if (a, b) != (0, len(features)) else name, features[a:b], t) for (a, b), t in spans.items()]
+    return [Clip(n, f, tuple(t)) for n, f, t in parts if shortest <= len(f) < longest]

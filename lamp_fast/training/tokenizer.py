@@ -1,0 +1,66 @@
+"""Train the motion tokenizer (stage A)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from ..config import TokenizerConfig
+from ..data import MotionDataset, normalisation
+from ..errors import LampError
+from ..metrics.reconstruction import reconstruction_errors
+from ..models.tokenizer import DeadCodes, MotionTokenizer
+from .loop import Batch, Objective
+
+
+class TokenizerObjective(Objective):
+    """Windows of real motion, reconstructed through the codebook.
+
+    windows: window lengths in frames, one of which is drawn for each batch; a batch always holds about
+    `batch_size * windows[0]` frames. As released: (196,), which leaves shorter clips out.
+    """
+
+    def __init__(
+        self,
+        config: TokenizerConfig,
+        train: MotionDataset,
+        validation: MotionDataset,
+        *,
+        windows: tuple[int, ...] = (64,),
+        dead_codes: DeadCodes = "random",
+    ):
+        super().__init__()
+        self.model = MotionTokenizer(config)
+        self.windows, self.dead_codes, self.validation = windows, dead_codes, validation
+        self.mean, self.std = normalisation(train)
+        self.clips = [torch.from_numpy((c.features - self.mean) / self.std) for c in train.clips]
+        frames = torch.tensor([len(clip) for clip in self.clips])
+        # Clips are drawn by length, so that every frame is used equally often.
+        self.weights = {w: torch.where(frames >= w, frames, 0).double() for w in windows}
+        for window, weights in self.weights.items():
+            if not weights.any():
+                raise LampError(f"no training clip has {window} frames; choose a shorter window")
+
+    def batch(self, draw: torch.Generator, size: int) -> Batch:
+        window = self.windows[int(torch.randint(len(self.windows), (), generator=draw))]
+        size = max(1, size * self.windows[0] // window)
+        chosen = torch.multinomial(self.weights[window], size, replacement=True, generator=draw)
+        spots = torch.rand(size, generator=draw)
+        crops = []
+        for index, spot in zip(chosen.tolist(), spots.tolist()):
+            start = int(spot * (len(self.clips[index]) - window + 1))
+            crops.append(self.clips[index][start : start + window])
+        return {"features": torch.stack(crops)}
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return asdict(self.model.loss(batch["features"], dead_codes=self.dead_codes))
+
+    def training_state(self) -> dict[str, Tensor]:
+        return self.model.codebook.training_state()
+
+    def evaluate(self) -> dict[str, float]:
+        return asdict(reconstruction_errors(self.model, self.validation, self.mean, self.std))
+
+
