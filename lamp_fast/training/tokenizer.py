@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import torch
 from torch import Tensor
 
@@ -55,12 +53,12 @@ class TokenizerObjective(Objective):
         return {"features": torch.stack(crops)}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return asdict(self.model.loss(batch["features"], dead_codes=self.dead_codes))
+        return dict(vars(self.model.loss(batch["features"], dead_codes=self.dead_codes)))
 
     def training_state(self) -> dict[str, Tensor]:
         return self.model.codebook.training_state()
 
     def evaluate(self) -> dict[str, float]:
-        return asdict(reconstruction_errors(self.model, self.validation, self.mean, self.std))
+        return dict(vars(reconstruction_errors(self.model, self.validation, self.mean, self.std)))
 
 

@@ -1,0 +1,50 @@
+"""Train the language-motion model (stage B) on encoded clips and their texts."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from ..config import LanguageMotionConfig
+from ..metrics.retrieval import text_to_motion_recall
+from ..models.language_motion import LanguageMotionModel, PretrainingOptions
+from ..models.text import TextTokenizer
+from .encoded import EncodedClip, collate
+from .loop import Batch, Objective
+from .sampling import TextBalancedSampler, pick_texts
+
+
+class LanguageMotionObjective(Objective):
+    """The four pretraining tasks: contrastive, matching, text generation, motion generation."""
+
+    def __init__(
+        self,
+        config: LanguageMotionConfig,
+        train: list[EncodedClip],
+        validation: list[EncodedClip],
+        text_tokenizer: TextTokenizer,
+        options: PretrainingOptions | None = None,
+    ):
+        super().__init__()
+        self.model = LanguageMotionModel(config)
+        self.options = options or PretrainingOptions()
+        self.text_tokenizer, self.clips, self.validation = text_tokenizer, train, validation
+        self.sampler = TextBalancedSampler(train)
+
+    def batch(self, draw: torch.Generator, size: int) -> Batch:
+        clips = [self.clips[i] for i in self.sampler.draw(size, draw, distinct=True)]
+        texts = pick_texts(clips, draw)
+        ids, mask = self.text_tokenizer(texts, self.model.config.max_pretraining_text_tokens, truncate=True)
+        groups = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        encoded = collate(clips, self.model.config.num_queries, draw, pad_id=0)
+        return {**encoded, "input_ids": ids, "attention_mask": mask, "text_groups": torch.tensor([groups[t] for t in texts])}
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        losses = self.model(**batch, options=self.options)
+        return {f.name: getattr(losses, f.name) for f in fields(losses)}
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        return text_to_motion_recall(self.model, self.text_tokenizer, self.validation).to_dict()

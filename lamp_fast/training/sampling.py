@@ -1,0 +1,34 @@
+"""Which clips make a batch."""
+
+from __future__ import annotations
+
+import torch
+
+from .encoded import EncodedClip
+
+
+class TextBalancedSampler:
+    """Draws clips so that a text with n clips comes up in proportion to sqrt(n).
+
+    Captured data repeats a few texts a hundred times and says most others once: drawing clips evenly would show the
+    few alone, drawing texts evenly would show each rare clip a hundred times as often.
+    """
+
+    def __init__(self, clips: list[EncodedClip]):
+        self.groups: dict[str, list[int]] = {}
+        for index, clip in enumerate(clips):
+            self.groups.setdefault(clip.texts[0], []).append(index)
+        self.members = list(self.groups.values())
+        self.weights = torch.tensor([len(m) for m in self.members]).double().sqrt()
+
+    def draw(self, size: int, draw: torch.Generator, *, distinct: bool) -> list[int]:
+        """Indices of `size` clips; with `distinct`, of different texts as long as there are enough."""
+        replacement = not distinct or size > len(self.members)
+        groups = torch.multinomial(self.weights, size, replacement=replacement, generator=draw)
+        picks = torch.rand(size, generator=draw)
+        return [self.members[g][int(p * len(self.members[g]))] for g, p in zip(groups.tolist(), picks.tolist())]
+
+
+def pick_texts(clips: list[EncodedClip], draw: torch.Generator) -> list[str]:
+    """One of each clip's texts."""
+    return [clip.texts[int(torch.randint(len(clip.texts), (), generator=draw))] for clip in clips]
