@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LampError
-from ..motion.features import joints_to_features, mirror_joints, uniform_skeleton
+from ..motion.features import joints_to_features, mirror_joints
 from ..motion.skeleton import HUMANML3D, KIT, Skeleton
 
 _SWAPS = {
@@ -51,8 +51,8 @@ class MotionDataset:
 def open_dataset(folder: str | Path, split: str, *, mirror: bool = False) -> MotionDataset:
     """The clips of a split, from either layout.
 
-    Joints: `*.npz` of (T, 22, 3) int16 millimetres, `clips.jsonl`, `splits.json`. HumanML3D and KIT-ML: `new_joint_vecs`,
-    `texts`, `<split>.txt`, `Mean.npy`, `Std.npy`. With `mirror` every clip of the first layout comes a second time with
+    Joints: `*.npz` of (T, 22, 3) int16 millimetres, `clips.jsonl`, `splits.json`. HumanML3D and KIT-ML:
+    `new_joint_vecs`, `texts`, `<split>.txt`, `Mean.npy`, `Std.npy`. With `mirror` every clip of the first layout comes a second time with
     left and right exchanged in motion and text (the second layout holds its mirrored clips already).
     Raises `LampError` when the folder holds neither, or has no such split.
     """
@@ -85,7 +85,7 @@ def _open_joints(folder: Path, split: str, mirror: bool) -> MotionDataset:
     for archive in sorted(folder.glob("*.npz")):
         with np.load(archive, allow_pickle=False) as arrays:
             for name in sorted(wanted & set(arrays.files)):
-                joints = uniform_skeleton(arrays[name].astype(np.float32) / 1000, HUMANML3D)
+                joints = arrays[name].astype(np.float32) / 1000
                 clips.append(Clip(name, joints_to_features(joints, HUMANML3D), texts[name]))
                 if mirror:
                     mirrored = joints_to_features(mirror_joints(joints, HUMANML3D), HUMANML3D)
@@ -124,5 +124,7 @@ def _captioned_clips(name: str, features: np.ndarray, captions: str, skeleton: S
         # The released loader multiplies by 20 for KIT-ML too, whose clips run at 12.5 fps.
         span = (int(begin * 20), int(stop * 20)) if stop > begin else (0, len(features))
         spans.setdefault(span, []).append(caption)
-    parts = [(f"{name}_{a}_{b}" if (a, b) != (0, len(features)) else name, features[a:b], t) for (a, b), t in spans.items()]
+    parts = [
+        (f"{name}_{a}_{b}" if (a, b) != (0, len(features)) else name, features[a:b], t) for (a, b), t in spans.items()
+    ]
     return [Clip(n, f, tuple(t)) for n, f, t in parts if shortest <= len(f) < longest]

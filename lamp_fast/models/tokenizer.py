@@ -49,7 +49,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.input(x))
-        for down, blocks in zip(self.down, self.blocks):
+        for down, blocks in zip(self.down, self.blocks, strict=True):
             x = blocks(down(x))
         return self.output(x)
 
@@ -67,7 +67,7 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.input(x))
-        for blocks, up in zip(self.blocks, self.up):
+        for blocks, up in zip(self.blocks, self.up, strict=True):
             x = up(F.interpolate(blocks(x), scale_factor=2.0, mode="nearest"))
         return self.output(F.relu(self.hidden(x)))
 
@@ -165,7 +165,7 @@ class MotionTokenizer(nn.Module):
         """
         if features.ndim != 3 or features.shape[-1] != self.config.feature_dim:
             raise LampError(
-                f"motion features have shape {tuple(features.shape)}; this model expects (B, T, {self.config.feature_dim})"
+                f"motion features have shape {tuple(features.shape)}; expected (B, T, {self.config.feature_dim})"
             )
         if features.shape[1] < FRAMES_PER_TOKEN:
             raise LampError(f"a motion of {features.shape[1]} frames is too short: one token stands for 4 frames")

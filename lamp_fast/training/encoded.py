@@ -25,9 +25,13 @@ class EncodedClip:
 
 @torch.no_grad()
 def encode_clips(
-    tokenizer: MotionTokenizer, dataset: MotionDataset, mean: np.ndarray, std: np.ndarray, offsets: tuple[int, ...] = (0,)
+    tokenizer: MotionTokenizer,
+    dataset: MotionDataset,
+    mean: np.ndarray,
+    std: np.ndarray,
+    offsets: tuple[int, ...] = (0,),
 ) -> list[EncodedClip]:
-    """Encode every whole clip once for each frame offset in 0..3: another offset gives other tokens of the same motion."""
+    """Encode every whole clip once for each frame offset in 0..3: another offset gives other tokens of one motion."""
     tokenizer.eval()
     device = next(tokenizer.parameters()).device
     encoded = []

@@ -1,4 +1,4 @@
-"""Train the masked transformer (stage C) on the codes of encoded clips, conditioned by the frozen language-motion model."""
+"""Train the masked transformer (stage C) on the codes of clips, conditioned by the frozen language-motion model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def text_conditions(
     for start in range(0, len(texts), 64):
         chunk = texts[start : start + 64]
         ids, mask = text_tokenizer(chunk, model.config.max_text_tokens, truncate=True)
-        conditions |= dict(zip(chunk, model.condition(ids.to(device), mask.to(device)).cpu()))
+        conditions |= dict(zip(chunk, model.condition(ids.to(device), mask.to(device)).cpu(), strict=True))
     return conditions
 
 

@@ -39,7 +39,12 @@ class LanguageMotionObjective(Objective):
         ids, mask = self.text_tokenizer(texts, self.model.config.max_pretraining_text_tokens, truncate=True)
         groups = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         encoded = collate(clips, self.model.config.num_queries, draw, pad_id=0)
-        return {**encoded, "input_ids": ids, "attention_mask": mask, "text_groups": torch.tensor([groups[t] for t in texts])}
+        return {
+            **encoded,
+            "input_ids": ids,
+            "attention_mask": mask,
+            "text_ids": torch.tensor([groups[t] for t in texts]),
+        }
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         losses = self.model(**batch, options=self.options)

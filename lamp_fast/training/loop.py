@@ -12,7 +12,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from accelerate import Accelerator
@@ -39,8 +39,8 @@ class TrainingOptions:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
     gradient_clip: float = 1.0
-    precision: str = "no"
-    """accelerate's mixed precision: "no" (float32) or "bf16"."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: the forward pass under autocast; weights, gradients and optimizer stay float32."""
     seed: int = 0
     log_every: int = 50
     save_every: int = 200
@@ -109,7 +109,7 @@ def train(objective: Objective, folder: str | Path, options: TrainingOptions) ->
     folder.mkdir(parents=True, exist_ok=True)
     _check_options(folder / "options.json", options)
 
-    accelerator = Accelerator(mixed_precision=options.precision)
+    accelerator = Accelerator()
     decayed = [p for p in objective.model.parameters() if p.requires_grad and p.ndim > 1]
     plain = [p for p in objective.model.parameters() if p.requires_grad and p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -136,7 +136,7 @@ def train(objective: Objective, folder: str | Path, options: TrainingOptions) ->
             objective.train()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(options, step)
-            with accelerator.autocast():
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
                 losses = wrapped(_to_device(batch, accelerator.device))
             accelerator.backward(losses["total"])
             accelerator.clip_grad_norm_(objective.model.parameters(), options.gradient_clip)
@@ -172,7 +172,7 @@ def _check_options(file: Path, options: TrainingOptions) -> None:
         changed = sorted(k for k in new if k not in free and old.get(k) != new[k])
         if changed:
             raise LampError(
-                f"{file.parent} holds a run with other {', '.join(changed)}; repeat its options or choose another folder"
+                f"{file.parent} holds a run with other {', '.join(changed)}; repeat its options or name another folder"
             )
     file.write_text(json.dumps(new, indent=2) + "\n")
 

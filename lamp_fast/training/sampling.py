@@ -26,7 +26,9 @@ class TextBalancedSampler:
         replacement = not distinct or size > len(self.members)
         groups = torch.multinomial(self.weights, size, replacement=replacement, generator=draw)
         picks = torch.rand(size, generator=draw)
-        return [self.members[g][int(p * len(self.members[g]))] for g, p in zip(groups.tolist(), picks.tolist())]
+        return [
+            self.members[g][int(p * len(self.members[g]))] for g, p in zip(groups.tolist(), picks.tolist(), strict=True)
+        ]
 
 
 def pick_texts(clips: list[EncodedClip], draw: torch.Generator) -> list[str]:

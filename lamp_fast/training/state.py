@@ -29,7 +29,7 @@ def save(file: Path, objective: Objective, optimizer: torch.optim.Optimizer, ste
 
 
 def load(file: Path, objective: Objective, optimizer: torch.optim.Optimizer) -> int:
-    """Restore what `save` wrote; returns the number of finished steps. Raises `LampError` for a file of another model."""
+    """Restore what `save` wrote and return the number of finished steps; `LampError` for a file of another model."""
     try:
         with safe_open(file, "pt") as archive:
             tensors = {k: archive.get_tensor(k) for k in archive.keys()}

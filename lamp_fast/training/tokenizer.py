@@ -47,7 +47,7 @@ class TokenizerObjective(Objective):
         chosen = torch.multinomial(self.weights[window], size, replacement=True, generator=draw)
         spots = torch.rand(size, generator=draw)
         crops = []
-        for index, spot in zip(chosen.tolist(), spots.tolist()):
+        for index, spot in zip(chosen.tolist(), spots.tolist(), strict=True):
             start = int(spot * (len(self.clips[index]) - window + 1))
             crops.append(self.clips[index][start : start + window])
         return {"features": torch.stack(crops)}
@@ -60,5 +60,3 @@ class TokenizerObjective(Objective):
 
     def evaluate(self) -> dict[str, float]:
         return dict(vars(reconstruction_errors(self.model, self.validation, self.mean, self.std)))
-
-

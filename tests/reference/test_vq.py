@@ -38,5 +38,6 @@ def test_codebook_step(golden, variant):
     fixture.check(f"{variant}_x_d", quantized)
     fixture.check(f"{variant}_commit_loss", torch.nn.functional.mse_loss(x, quantized))
     fixture.check(f"{variant}_perplexity", vq.perplexity(ids, fixture.config["nb_code"]))
-    for name, value in zip(("codebook", "code_sum", "code_count"), vq.ema_update(*state, flat, fixture.config["mu"])):
+    after = vq.ema_update(*state, flat, fixture.config["mu"])
+    for name, value in zip(("codebook", "code_sum", "code_count"), after, strict=True):
         fixture.check(f"{variant}_{name}_after", value)

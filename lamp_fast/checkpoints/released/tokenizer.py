@@ -35,7 +35,7 @@ def _stages(state: dict[str, Tensor], prefix: str) -> list[int]:
 
 
 def config_from_released(state: dict[str, Tensor], prefix: str = "vqvae.") -> TokenizerConfig:
-    """Sizes of a released VQ state dict; dilation growth, dropout and decay are not recoverable and stay as released."""
+    """Sizes of a released VQ state dict; dilation growth, dropout and decay leave no trace and stay as released."""
     width, feature_dim, _ = state[f"{prefix}encoder.model.0.weight"].shape
     num_codes, code_dim = state[f"{prefix}quantizer.codebook"].shape
     stages = _stages(state, f"{prefix}encoder.")
@@ -53,9 +53,9 @@ def convert(state: dict[str, Tensor], prefix: str = "vqvae.") -> dict[str, Tenso
     decoder_prefix = f"{prefix}decoder."
     *_, hidden, output = _stages(state, decoder_prefix)
     rules = [*_DECODER, (rf"model\.{hidden}\.", "hidden."), (rf"model\.{output}\.", "output.")]
-    decoder = {_rename(k.removeprefix(decoder_prefix), rules): v for k, v in state.items() if k.startswith(decoder_prefix)}
+    part = {k.removeprefix(decoder_prefix): v for k, v in state.items() if k.startswith(decoder_prefix)}
     return {
         **{f"encoder.{k}": v for k, v in convert_encoder(state, f"{prefix}encoder.").items()},
-        **{f"decoder.{k}": v for k, v in decoder.items()},
+        **{f"decoder.{_rename(k, rules)}": v for k, v in part.items()},
         "codebook.vectors": state[f"{prefix}quantizer.codebook"],
     }

@@ -1,0 +1,24 @@
+"""Metrics on inputs whose answer is known."""
+
+import pytest
+import torch
+
+from lamp_fast.metrics.reconstruction import mpjpe
+from lamp_fast.metrics.retrieval import recall
+
+
+def test_mpjpe_of_a_shift_is_its_length():
+    joints = torch.randn(7, 22, 3, dtype=torch.float64)
+    assert mpjpe(joints, joints) == 0
+    assert mpjpe(joints, joints + torch.tensor([3.0, 0.0, 4.0])) == pytest.approx(5.0)
+
+
+def test_recall_counts_texts_and_ties_against_us():
+    scores = torch.tensor([[0.9, 0.1, 0.5], [0.2, 0.3, 0.8], [0.0, 0.0, 0.0]])
+    relevant = torch.tensor([[True, False, True], [True, True, False], [False, True, False]])
+    result = recall(scores, relevant)
+    assert result.recall_at_1 == pytest.approx(1 / 3)
+    assert result.recall_at_5 == 1
+    assert result.median_rank == 2
+    assert result.chance == pytest.approx(5 / 9)
+    assert (result.texts, result.motions) == (3, 3)
