@@ -52,8 +52,8 @@ def open_dataset(folder: str | Path, split: str, *, mirror: bool = False) -> Mot
     """The clips of a split, from either layout.
 
     Joints: `*.npz` of (T, 22, 3) int16 millimetres, `clips.jsonl`, `splits.json`. HumanML3D and KIT-ML:
-    `new_joint_vecs`, `texts`, `<split>.txt`, `Mean.npy`, `Std.npy`. With `mirror` every clip of the first layout comes a second time with
-    left and right exchanged in motion and text (the second layout holds its mirrored clips already).
+    `new_joint_vecs`, `texts`, `<split>.txt`, `Mean.npy`, `Std.npy`. With `mirror` every clip of the first layout comes
+    a second time with left and right exchanged in motion and text (the second layout holds its mirrored clips already).
     Raises `LampError` when the folder holds neither, or has no such split.
     """
     folder = Path(folder)
