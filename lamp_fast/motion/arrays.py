@@ -69,3 +69,18 @@ def _check_motion(motion: torch.Tensor, name: str, frames: int, min_frames: int)
     if not torch.isfinite(motion).all():
         raise LampError(f"{name} hold NaN or infinite values, expected finite numbers; repair or drop those frames")
     return motion.float()
+
+
+def to_planes(motion: torch.Tensor) -> torch.Tensor:
+    """Values (..., T, J, C) of C components per joint as planes (J, C, M, T) for M motions.
+
+    Each component of each joint is contiguous in time, so that every step of a computation is a few long vector operations.
+    """
+    frames, num_joints, components = motion.shape[-3:]
+    return motion.reshape(-1, num_joints * components).t().contiguous().view(num_joints, components, -1, frames)
+
+
+def from_planes(planes: torch.Tensor, leading_shape: tuple[int, ...]) -> torch.Tensor:
+    """Planes (J, C, M, T) back as (..., T, J, C), where the leading shape (..., T) has M motions."""
+    num_joints, components = planes.shape[:2]
+    return planes.reshape(num_joints * components, -1).t().contiguous().view(*leading_shape, num_joints, components)

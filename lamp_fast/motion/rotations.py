@@ -1,17 +1,25 @@
-"""Rotations as unit quaternions (w, x, y, z) and as 6-d vectors (the first two columns of the matrix).
+"""Rotations: unit quaternions (w, x, y, z), 3x3 matrices, 6-d vectors (first two matrix columns), Euler angles, axis-angle.
 
-Functions take any leading dims and broadcast. Where `dim` is given, components lie along that dim instead of the last
-one, so that long planes of numbers need not be interleaved. Arrays in give arrays out.
+Functions take any leading dims and broadcast; NumPy arrays in give arrays out. Where `dim` is given, components lie along that
+dim instead of the last one, so that long planes of numbers need not be interleaved.
 
-Source: released `common/quaternion.py`; formulas are the usual ones.
+Source: released `common/quaternion.py`. `qmul`, `qrot`, `qinv`, `qnormalize` and `qbetween` round as the released float32 code does on a CPU
+with fused multiply-add: where a bone points against its rest direction, rounding of the last bit grows to visible angles.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from ..errors import LampError
 from .arrays import accepts_numpy
+
+Components = tuple[Tensor, ...] | list[Tensor]
+
+EULER_ORDERS = ("xyz", "xzy", "yxz", "yzx", "zxy", "zyx")
 
 
 @accepts_numpy
@@ -21,10 +29,10 @@ def qmul(q: Tensor, r: Tensor, dim: int = -1) -> Tensor:
     rw, rx, ry, rz = r.unbind(dim)
     return torch.stack(
         [
-            qw * rw - qx * rx - qy * ry - qz * rz,
-            qw * rx + qx * rw + qy * rz - qz * ry,
-            qw * ry - qx * rz + qy * rw + qz * rx,
-            qw * rz + qx * ry - qy * rx + qz * rw,
+            rw * qw - rx * qx - ry * qy - rz * qz,
+            rw * qx + rx * qw - ry * qz + rz * qy,
+            rw * qy + rx * qz + ry * qw - rz * qx,
+            rw * qz - rx * qy + ry * qx + rz * qw,
         ],
         dim=dim,
     )
@@ -40,55 +48,210 @@ def qinv(q: Tensor, dim: int = -1) -> Tensor:
 @accepts_numpy
 def qrot(q: Tensor, v: Tensor, dim: int = -1) -> Tensor:
     """Vectors v (..., 3) rotated by unit quaternions q (..., 4)."""
-    w, x, y, z = q.unbind(dim)
-    vx, vy, vz = v.unbind(dim)
-    tx, ty, tz = 2 * (y * vz - z * vy), 2 * (z * vx - x * vz), 2 * (x * vy - y * vx)
-    return torch.stack(
-        [
-            vx + w * tx + y * tz - z * ty,
-            vy + w * ty + z * tx - x * tz,
-            vz + w * tz + x * ty - y * tx,
-        ],
-        dim=dim,
-    )
+    w, *axis = q.unbind(dim)
+    v = v.unbind(dim)
+    once = _cross(axis, v)
+    twice = _cross(axis, once)
+    return torch.stack([a + 2 * (w * b + c) for a, b, c in zip(v, once, twice)], dim=dim)
 
 
 @accepts_numpy
 def qnormalize(q: Tensor, dim: int = -1) -> Tensor:
     """Quaternions (..., 4) scaled to length one."""
-    return q / q.norm(dim=dim, keepdim=True)
+    return q / length(q.unbind(dim)).unsqueeze(dim)
 
 
 @accepts_numpy
 def qbetween(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
-    """Unit quaternion (..., 4) of the shortest rotation that turns vector a (..., 3) into the direction of b (..., 3).
+    """Unit quaternion (..., 4) of the shortest rotation that turns vectors a (..., 3) into the direction of b (..., 3).
 
-    Opposite vectors get a half turn about an axis across a, where the released code gives NaN.
+    Opposite vectors get a half turn about an axis across a (the released code gives NaN; it is also wrong for exactly three vectors).
     """
     ax, ay, az = a.unbind(dim)
     bx, by, bz = b.unbind(dim)
     lengths = ((ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz)).sqrt()
-    w = lengths + (ax * bx + ay * by + az * bz)
-    q = torch.stack([w, ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], dim=dim)
-    norm = q.norm(dim=dim, keepdim=True)
-    opposite = norm <= 4 * torch.finfo(q.dtype).eps * lengths.unsqueeze(dim)
+    q = [lengths + (ax * bx + ay * by + az * bz), *_cross((ax, ay, az), (bx, by, bz))]
+    norm = length(q)
+    opposite = norm <= 4 * torch.finfo(norm.dtype).eps * lengths
     zero = torch.zeros_like(ax)
-    across = torch.stack([zero, torch.where((ax == 0) & (az == 0), 1.0, -az), zero, ax], dim=dim)
-    return torch.where(opposite, qnormalize(across, dim), q / norm)
+    half_turn = qnormalize(torch.stack([zero, torch.where((ax == 0) & (az == 0), 1.0, -az), zero, ax]), 0)
+    return torch.stack([torch.where(opposite, h, c / norm) for h, c in zip(half_turn, q)], dim=dim)
+
+
+@accepts_numpy
+def qcontinuous(q: Tensor, time_dim: int = -3) -> Tensor:
+    """Quaternions (..., T, J, 4) with signs chosen so that each is the nearer one to that of the frame before (released `qfix`)."""
+    previous, following = q.narrow(time_dim, 0, q.shape[time_dim] - 1), q.narrow(time_dim, 1, q.shape[time_dim] - 1)
+    flips = ((previous * following).sum(-1, keepdim=True) < 0).cumsum(time_dim) % 2
+    return torch.cat([q.narrow(time_dim, 0, 1), torch.where(flips == 1, -following, following)], dim=time_dim)
+
+
+@accepts_numpy
+def slerp(q: Tensor, r: Tensor, fraction: Tensor | float) -> Tensor:
+    """Rotation the given fraction of the way from q to r, quaternions (..., 4), at constant speed along the shorter arc.
+
+    fraction: a number or a tensor that broadcasts against (...,); 0 gives q, 1 gives r (or -r).
+    """
+    fraction = torch.as_tensor(fraction, dtype=q.dtype, device=q.device).unsqueeze(-1)
+    cos = (q * r).sum(-1, keepdim=True)
+    r = torch.where(cos < 0, -r, r)
+    angle = cos.abs().clamp(max=1).acos()
+    nearly_equal = angle < 1e-3
+    sin = torch.where(nearly_equal, 1.0, angle.sin())
+    weight_q = torch.where(nearly_equal, 1 - fraction, ((1 - fraction) * angle).sin() / sin)
+    weight_r = torch.where(nearly_equal, fraction, (fraction * angle).sin() / sin)
+    return qnormalize(weight_q * q + weight_r * r)
+
+
+@accepts_numpy
+def quaternion_to_matrix(q: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4), which need not be of length one."""
+    w, x, y, z = q.unbind(-1)
+    s = 2 / (q * q).sum(-1)
+    rows = [
+        1 - s * (y * y + z * z),
+        s * (x * y - z * w),
+        s * (x * z + y * w),
+        s * (x * y + z * w),
+        1 - s * (x * x + z * z),
+        s * (y * z - x * w),
+        s * (x * z - y * w),
+        s * (y * z + x * w),
+        1 - s * (x * x + y * y),
+    ]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+@accepts_numpy
+def matrix_to_quaternion(matrix: Tensor) -> Tensor:
+    """Unit quaternions (..., 4) of rotation matrices (..., 3, 3) (released `matrix_to_quat`).
+
+    Each component follows from any other. The one that divides is chosen by the signs of the diagonal (Day, "Converting a rotation
+    matrix to a quaternion"), which keeps it at 1/2 or more; it is positive in the result.
+    """
+    m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
+    # Row i is 4 * component i * (w, x, y, z).
+    products = torch.stack(
+        [
+            torch.stack([1 + m00 + m11 + m22, m21 - m12, m02 - m20, m10 - m01], dim=-1),
+            torch.stack([m21 - m12, 1 + m00 - m11 - m22, m10 + m01, m02 + m20], dim=-1),
+            torch.stack([m02 - m20, m10 + m01, 1 - m00 + m11 - m22, m21 + m12], dim=-1),
+            torch.stack([m10 - m01, m02 + m20, m21 + m12, 1 - m00 - m11 + m22], dim=-1),
+        ],
+        dim=-2,
+    )
+    divisor = torch.where(m22 < 0, torch.where(m00 > m11, 1, 2), torch.where(m00 < -m11, 3, 0))
+    return qnormalize(products.take_along_dim(divisor[..., None, None], dim=-2).squeeze(-2))
 
 
 @accepts_numpy
 def quaternion_to_cont6d(q: Tensor, dim: int = -1) -> Tensor:
-    """First two columns (..., 6) of the matrices of unit quaternions (..., 4)."""
+    """First two matrix columns (..., 6) of quaternions (..., 4), which need not be of length one."""
     w, x, y, z = q.unbind(dim)
+    s = 2 / (w * w + x * x + y * y + z * z)
     return torch.stack(
         [
-            1 - 2 * (y * y + z * z),
-            2 * (x * y + z * w),
-            2 * (x * z - y * w),
-            2 * (x * y - z * w),
-            1 - 2 * (x * x + z * z),
-            2 * (y * z + x * w),
+            1 - s * (y * y + z * z),
+            s * (x * y + z * w),
+            s * (x * z - y * w),
+            s * (x * y - z * w),
+            1 - s * (x * x + z * z),
+            s * (y * z + x * w),
         ],
         dim=dim,
     )
+
+
+@accepts_numpy
+def cont6d_to_matrix(cont6d: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) of 6-d vectors (..., 6): first column kept, second made perpendicular, third their cross product."""
+    first, second = cont6d[..., :3], cont6d[..., 3:]
+    x = torch.nn.functional.normalize(first, dim=-1)
+    z = torch.nn.functional.normalize(torch.linalg.cross(x, second), dim=-1)
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)
+
+
+@accepts_numpy
+def cont6d_to_quaternion(cont6d: Tensor) -> Tensor:
+    """Unit quaternions (..., 4) of 6-d vectors (..., 6), signs as `matrix_to_quaternion`."""
+    return matrix_to_quaternion(cont6d_to_matrix(cont6d))
+
+
+@accepts_numpy
+def quaternion_to_euler(q: Tensor, order: str, degrees: bool = True) -> Tensor:
+    """Angles (..., 3), in the letters' order, of unit quaternions (..., 4): q = q_first q_second q_third (released `qeuler`).
+
+    order: one of `EULER_ORDERS`; "zyx" turns about x first, then y, then z, in fixed axes. The middle angle lies within 90 degrees.
+    Raises `LampError` for an unknown order.
+    """
+    _check_order(order)
+    first, second, third = ("xyz".index(axis) for axis in order)
+    # -1 for the orders that run against x -> y -> z -> x.
+    sign = 1 if (second - first) % 3 == 1 else -1
+    w = q[..., 0]
+    a, b, c = q[..., 1 + first], q[..., 1 + second], q[..., 1 + third]
+    angles = torch.stack(
+        [
+            torch.atan2(2 * (w * a - sign * b * c), 1 - 2 * (a * a + b * b)),
+            torch.asin((2 * (w * b + sign * a * c)).clamp(-1, 1)),
+            torch.atan2(2 * (w * c - sign * a * b), 1 - 2 * (b * b + c * c)),
+        ],
+        dim=-1,
+    )
+    return torch.rad2deg(angles) if degrees else angles
+
+
+@accepts_numpy
+def euler_to_quaternion(angles: Tensor, order: str, degrees: bool = True) -> Tensor:
+    """Quaternions (..., 4) of Euler angles (..., 3) about x, y and z, multiplied in the given order (released `euler2quat`).
+
+    Mind that the angles come as (x, y, z) whatever the order. As in the released code the result is negated, which is
+    the same rotation, for the orders xyz, yzx and zxy. Raises `LampError` for an unknown order.
+    """
+    _check_order(order)
+    half = (torch.deg2rad(angles) if degrees else angles) / 2
+    cos, sin = half.cos(), half.sin()
+    zero = torch.zeros_like(cos[..., 0])
+
+    def about(axis: str) -> Tensor:
+        i = "xyz".index(axis)
+        parts = [cos[..., i], zero, zero, zero]
+        parts[1 + i] = sin[..., i]
+        return torch.stack(parts, dim=-1)
+
+    first, second, third = map(about, order)
+    q = qmul(qmul(first, second), third)
+    return -q if order in ("xyz", "yzx", "zxy") else q
+
+
+@accepts_numpy
+def expmap_to_quaternion(rotation: Tensor) -> Tensor:
+    """Unit quaternions (..., 4) of axis-angle vectors (..., 3): direction is the axis, length the angle in radians."""
+    half = rotation.norm(dim=-1, keepdim=True) / 2
+    return torch.cat([half.cos(), 0.5 * torch.sinc(half / math.pi) * rotation], dim=-1)
+
+
+def _check_order(order: str) -> None:
+    if order not in EULER_ORDERS:
+        raise LampError(f"Euler order is {order!r}, expected one of {', '.join(EULER_ORDERS)}")
+
+
+def _cross(a: Components, b: Components) -> Components:
+    """Cross product of vectors given by components, rounded as `torch.linalg.cross` does on CPUs."""
+    (ax, ay, az), (bx, by, bz) = a, b
+    return [
+        torch.addcmul(-(az * by), ay, bz),
+        torch.addcmul(-(ax * bz), az, bx),
+        torch.addcmul(-(ay * bx), ax, by),
+    ]
+
+
+def length(components: Components) -> Tensor:
+    """Euclidean length of vectors given by components, correct to the last bit."""
+    squares = components[0] * components[0]
+    for component in components[1:]:
+        squares = squares + component * component
+    root = squares.sqrt()
+    # One Newton step: vectorised roots may miss the last bit.
+    residual = torch.addcmul(squares, root, root, value=-1)
+    return torch.addcdiv(root, residual, root.clamp(min=torch.finfo(root.dtype).tiny), value=0.5)
