@@ -74,7 +74,8 @@ def _check_motion(motion: torch.Tensor, name: str, frames: int, min_frames: int)
 def to_planes(motion: torch.Tensor) -> torch.Tensor:
     """Values (..., T, J, C) of C components per joint as planes (J, C, M, T) for M motions.
 
-    Each component of each joint is contiguous in time, so that every step of a computation is a few long vector operations.
+    Each component of each joint is contiguous in time, so that every step of a computation is a few long vector
+    operations.
     """
     frames, num_joints, components = motion.shape[-3:]
     return motion.reshape(-1, num_joints * components).t().contiguous().view(num_joints, components, -1, frames)

@@ -1,9 +1,11 @@
 """Kinematics in the convention of HumanML3D's features.
 
-The rotation of joint j turns the bone that ends in j from its raw offset, and is relative to the rotation of the joint before it in
-its chain; every chain, the arms' too, starts from the root's rotation. (For a hierarchy as animation tools know it see `kinematics`.)
+The rotation of joint j turns the bone that ends in j from its raw offset, and is relative to the rotation of the joint
+before it in its chain; every chain, the arms' too, starts from the root's rotation. (For a hierarchy as animation tools
+know it see `kinematics`.)
 
-Source: released `common/skeleton.py`. Computed on planes (J, 3 or 4, M, T), see `arrays.to_planes`; all chains advance together.
+Source: released `common/skeleton.py`. Computed on planes (J, 3 or 4, M, T), see `arrays.to_planes`; all chains advance
+together.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ FACING_SIGMA = 20
 
 @accepts_numpy
 def bone_offsets(joints: Tensor, skeleton: Skeleton) -> Tensor:
-    """Raw offsets stretched to the bone lengths of joints (..., J, 3): (..., J, 3) metres (released `get_offsets_joints`)."""
+    """Raw offsets (..., J, 3) stretched to the bones of joints (..., J, 3), metres (released `get_offsets_joints`)."""
     parents = [max(parent, 0) for parent in skeleton.parents]
     lengths = (joints - joints[..., parents, :]).norm(dim=-1, keepdim=True)
     return joints.new_tensor(skeleton.raw_offsets) * lengths
@@ -33,9 +35,9 @@ def bone_offsets(joints: Tensor, skeleton: Skeleton) -> Tensor:
 def chain_inverse_kinematics(joints: Tensor, skeleton: Skeleton, smooth_facing: bool = False) -> Tensor:
     """Rotations of a motion (released `inverse_kinematics_np`).
 
-    joints: (..., T, J, 3) float, metres. Returns unit quaternions (..., T, J, 4) float32; the root's turns the facing direction to +Z and
-    is the identity in frame 0. With `smooth_facing` that direction is smoothed over time, which needs the whole motion.
-    Raises `LampError` for NaN, a wrong joint count, or a bone of zero length.
+    joints: (..., T, J, 3) float, metres. Returns unit quaternions (..., T, J, 4) float32; the root's turns the facing
+    direction to +Z and is the identity in frame 0. With `smooth_facing` that direction is smoothed over time, which
+    needs the whole motion. Raises `LampError` for NaN, a wrong joint count, or a bone of zero length.
     """
     joints = check_joints(joints, skeleton.num_joints)
     planes = to_planes(joints)
@@ -65,7 +67,7 @@ def chain_forward_kinematics(
 
 
 def facing_yaw(planes: Tensor, skeleton: Skeleton, smooth: bool) -> tuple[Tensor, Tensor]:
-    """Half-angle quaternion parts w and y, each (M, T), of the turn about +Y from where a body faces to +Z; none in frame 0."""
+    """Parts w and y, each (M, T), of the quaternion that turns where a body faces to +Z; the identity in frame 0."""
     # The released inverse kinematics takes the hips the other way round, so that the shoulders outvote them; kept.
     right_hip, left_hip, right_shoulder, left_shoulder = planes[list(skeleton.face_joints)]
     forward = facing(left_hip - right_hip + (right_shoulder - left_shoulder))
@@ -78,13 +80,13 @@ def facing_yaw(planes: Tensor, skeleton: Skeleton, smooth: bool) -> tuple[Tensor
 
 
 def facing(across: Tensor) -> Tensor:
-    """Direction (x, z) (2, ...) float64 that a body faces whose right side lies in direction `across` (3, ...): +Y cross across."""
+    """Direction (x, z) (2, ...) float64 that a body faces whose right side lies in direction `across` (3, ...)."""
     across = across / length(across.unbind(0))
     return torch.stack([across[2], -across[0]]).double()
 
 
 def yaw_to_front(forward: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Half-angle quaternion parts w and y of the turn about +Y from horizontal directions (x, z) (2, ...) to +Z, in the given dtype."""
+    """Parts w and y, in the given dtype, of the quaternion that turns horizontal directions (x, z) (2, ...) to +Z."""
     x, z = (forward / forward.norm(dim=0)).to(dtype)
     w = (x * x + z * z).sqrt() + z
     norm = length((w, x))
@@ -93,7 +95,7 @@ def yaw_to_front(forward: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def chain_rotations(planes: Tensor, yaw: tuple[Tensor, Tensor], skeleton: Skeleton) -> tuple[Tensor, Tensor]:
-    """Chain rotations of joint planes (J, 3, M, T) whose root has the given yaw: local and accumulated, each (J, 4, M, T)."""
+    """Chain rotations of joint planes (J, 3, M, T) for the root's yaw: local and accumulated, each (J, 4, M, T)."""
     bones = planes[1:] - planes[list(skeleton.parents[1:])]
     lengths = length(bones.unbind(1))
     if not (lengths > 0).all():
@@ -109,7 +111,7 @@ def chain_rotations(planes: Tensor, yaw: tuple[Tensor, Tensor], skeleton: Skelet
     accumulated = world[:1]
     for joints in skeleton.chain_steps:
         before = accumulated[: len(joints)]
-        # Multiplying out inverse(before) * turned again would return `turned`; the released code rounds on the way, and so do we.
+        # `accumulated` is `turned` again, but for the rounding of the released code.
         step = qmul(qinv(before, dim=1), turned[[joint - 1 for joint in joints]], dim=1)
         accumulated = qmul(before, step, dim=1)
         local[list(joints)], world[list(joints)] = step, accumulated

@@ -12,8 +12,9 @@ One row of features, for J joints, in this order (`feature_slices` names the par
 | velocities | 3 J | what every joint moves in one frame, metres, in this frame's facing frame |
 | contacts | 4 | 1 while left ankle, left toe, right ankle, right toe stand still, else 0 |
 
-Source: released `motion_representation.ipynb` and `common/skeleton.py` of HumanML3D. Its behaviour is kept, slips included:
-T frames give T-1 rows, the facing direction is smoothed over time, and the first frame's facing counts as +Z exactly.
+Source: released `motion_representation.ipynb` and `common/skeleton.py` of HumanML3D. Its behaviour is kept, slips
+included: T frames give T-1 rows, the facing direction is smoothed over time, and the first frame's facing counts as +Z
+exactly.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def feature_slices(skeleton: Skeleton) -> dict[str, slice]:
 def uniform_skeleton(joints: Tensor, skeleton: Skeleton) -> Tensor:
     """Give a motion the skeleton's bone lengths: every bone keeps its direction, the root's path scales with the legs.
 
-    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. The released code reaches the same positions by inverse
-    and forward kinematics. Raises `LampError` for NaN, a wrong joint count, or a bone of zero length.
+    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. The released code reaches the same positions
+    by inverse and forward kinematics. Raises `LampError` for NaN, a wrong joint count, or a bone of zero length.
     """
     joints = check_joints(joints, skeleton.num_joints)
     return from_planes(_uniform(to_planes(joints), skeleton), joints.shape[:-2]).float()
@@ -65,8 +66,8 @@ def uniform_skeleton(joints: Tensor, skeleton: Skeleton) -> Tensor:
 def joints_to_features(joints: Tensor, skeleton: Skeleton) -> Tensor:
     """Features of a motion (released `process_file`).
 
-    joints: (..., T, J, 3) float, metres, Y up, any place and heading, T >= 2. Returns (..., T-1, F) float32. The motion is first
-    given the skeleton's bone lengths, set on the floor, and moved so that it starts at the origin, facing +Z.
+    joints: (..., T, J, 3) float, metres, Y up, any place and heading, T >= 2. Returns (..., T-1, F) float32. The motion
+    is first given the skeleton's bone lengths, set on the floor, and moved so that it starts at the origin, facing +Z.
     Raises `LampError` for NaN, a wrong joint count, fewer than 2 frames, or a bone of zero length.
     """
     joints = check_joints(joints, skeleton.num_joints, min_frames=2)
@@ -89,8 +90,9 @@ def canonical_joints(joints: Tensor, skeleton: Skeleton) -> Tensor:
 def root_trajectory(features: Tensor) -> tuple[Tensor, Tensor]:
     """Heading and place of the root in every frame (released `recover_root_rot_pos`).
 
-    features: (..., T, F) float. Returns the yaw quaternion (..., T, 4), which turns world vectors into the facing frame (so the
-    character's own rotation is its inverse), and the root position (..., T, 3) in metres. Both start facing +Z at x = z = 0.
+    features: (..., T, F) float. Returns the yaw quaternion (..., T, 4), which turns world vectors into the facing frame
+    (so the character's own rotation is its inverse), and the root position (..., T, 3) in metres. Both start facing +Z
+    at x = z = 0.
     """
     # Row t tells the turn and the step into frame t + 1, the step measured in that frame's facing frame.
     half_angle = pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
@@ -105,7 +107,8 @@ def root_trajectory(features: Tensor) -> tuple[Tensor, Tensor]:
 def features_to_joints(features: Tensor, skeleton: Skeleton) -> Tensor:
     """Joint positions from the position part of features (released `recover_from_ric`).
 
-    features: (..., T, F) float, not normalised. Returns (..., T, J, 3) float32, metres. Raises `LampError` for NaN or a wrong width.
+    features: (..., T, F) float, not normalised. Returns (..., T, J, 3) float32, metres. Raises `LampError` for NaN or a
+    wrong width.
     """
     features = check_features(features, skeleton.feature_dim)
     yaw, root = root_trajectory(features)
@@ -119,7 +122,8 @@ def features_to_joints(features: Tensor, skeleton: Skeleton) -> Tensor:
 def features_to_joints_from_rotations(features: Tensor, skeleton: Skeleton) -> Tensor:
     """Joint positions from the rotation part of features, with the skeleton's bones (released `recover_from_rot`).
 
-    features: (..., T, F) float, not normalised. Returns (..., T, J, 3) float32, metres. Raises `LampError` for NaN or a wrong width.
+    features: (..., T, F) float, not normalised. Returns (..., T, J, 3) float32, metres. Raises `LampError` for NaN or a
+    wrong width.
     """
     features = check_features(features, skeleton.feature_dim)
     yaw, root = root_trajectory(features)
@@ -129,7 +133,7 @@ def features_to_joints_from_rotations(features: Tensor, skeleton: Skeleton) -> T
 
 @accepts_numpy
 def foot_contacts(features: Tensor) -> Tensor:
-    """Which foot joints stand still: (..., T, F) features to (..., T, 4) bool, left ankle, left toe, right ankle, right toe."""
+    """Which foot joints stand still: (..., T, F) features to (..., T, 4) bool: left ankle, toe, right ankle, toe."""
     return features[..., -4:] > 0.5
 
 
@@ -137,14 +141,15 @@ def foot_contacts(features: Tensor) -> Tensor:
 def mirror_joints(joints: Tensor, skeleton: Skeleton) -> Tensor:
     """The same motion seen in a mirror: x changes sign and left joints trade places with right ones.
 
-    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. Raises `LampError` for NaN or a wrong joint count.
+    joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. Raises `LampError` for NaN or a wrong joint
+    count.
     """
     joints = check_joints(joints, skeleton.num_joints)
     return joints[..., list(skeleton.mirrored_joints), :] * joints.new_tensor([-1.0, 1.0, 1.0])
 
 
 def _uniform(planes: Tensor, skeleton: Skeleton) -> Tensor:
-    """Joint planes (J, 3, M, T) float32 with the skeleton's bones, float64: summed along the body in float64 as in the released code."""
+    """Joint planes (J, 3, M, T) given the skeleton's bones: float64, in which the released code adds bone to bone."""
     _, world = chain_rotations(planes, facing_yaw(planes, skeleton, smooth=False), skeleton)
     offsets = planes.new_tensor(skeleton.target_offsets)
     legs, above = list(skeleton.leg_joints), [skeleton.parents[joint] for joint in skeleton.leg_joints]

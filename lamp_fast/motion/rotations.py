@@ -1,10 +1,11 @@
-"""Rotations: unit quaternions (w, x, y, z), 3x3 matrices, 6-d vectors (first two matrix columns), Euler angles, axis-angle.
+"""Rotations: unit quaternions (w, x, y, z), matrices, 6-d vectors (first two matrix columns), Euler angles, axis-angle.
 
-Functions take any leading dims and broadcast; NumPy arrays in give arrays out. Where `dim` is given, components lie along that
-dim instead of the last one, so that long planes of numbers need not be interleaved.
+Functions take any leading dims and broadcast; NumPy arrays in give arrays out. Where `dim` is given, components lie
+along that dim instead of the last one, so that long planes of numbers need not be interleaved.
 
-Source: released `common/quaternion.py`. `qmul`, `qrot`, `qinv`, `qnormalize` and `qbetween` round as the released float32 code does on a CPU
-with fused multiply-add: where a bone points against its rest direction, rounding of the last bit grows to visible angles.
+Source: released `common/quaternion.py`. `qmul`, `qrot`, `qinv`, `qnormalize` and `qbetween` round as the released
+float32 code does on a CPU with fused multiply-add: where a bone points against its rest direction, rounding of the last
+bit grows to visible angles.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def qnormalize(q: Tensor, dim: int = -1) -> Tensor:
 def qbetween(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
     """Unit quaternion (..., 4) of the shortest rotation that turns vectors a (..., 3) into the direction of b (..., 3).
 
-    Opposite vectors get a half turn about an axis across a (the released code gives NaN; it is also wrong for exactly three vectors).
+    Opposite vectors get a half turn about an axis across a (the released code gives NaN; it is also wrong for exactly
+    three vectors).
     """
     ax, ay, az = a.unbind(dim)
     bx, by, bz = b.unbind(dim)
@@ -80,7 +82,7 @@ def qbetween(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
 
 @accepts_numpy
 def qcontinuous(q: Tensor, time_dim: int = -3) -> Tensor:
-    """Quaternions (..., T, J, 4) with signs chosen so that each is the nearer one to that of the frame before (released `qfix`)."""
+    """Quaternions (..., T, J, 4), each with the sign nearer to the frame before (released `qfix`)."""
     previous, following = q.narrow(time_dim, 0, q.shape[time_dim] - 1), q.narrow(time_dim, 1, q.shape[time_dim] - 1)
     flips = ((previous * following).sum(-1, keepdim=True) < 0).cumsum(time_dim) % 2
     return torch.cat([q.narrow(time_dim, 0, 1), torch.where(flips == 1, -following, following)], dim=time_dim)
@@ -88,7 +90,7 @@ def qcontinuous(q: Tensor, time_dim: int = -3) -> Tensor:
 
 @accepts_numpy
 def slerp(q: Tensor, r: Tensor, fraction: Tensor | float) -> Tensor:
-    """Rotation the given fraction of the way from q to r, quaternions (..., 4), at constant speed along the shorter arc.
+    """Rotation the given fraction of the way from q to r, quaternions (..., 4), along the shorter arc.
 
     fraction: a number or a tensor that broadcasts against (...,); 0 gives q, 1 gives r (or -r).
     """
@@ -126,8 +128,8 @@ def quaternion_to_matrix(q: Tensor) -> Tensor:
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     """Unit quaternions (..., 4) of rotation matrices (..., 3, 3) (released `matrix_to_quat`).
 
-    Each component follows from any other. The one that divides is chosen by the signs of the diagonal (Day, "Converting a rotation
-    matrix to a quaternion"), which keeps it at 1/2 or more; it is positive in the result.
+    Each component follows from any other. The one that divides is chosen by the signs of the diagonal (Day, "Converting
+    a rotation matrix to a quaternion"), which keeps it at 1/2 or more; it is positive in the result.
     """
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
     # Row i is 4 * component i * (w, x, y, z).
@@ -164,7 +166,7 @@ def quaternion_to_cont6d(q: Tensor, dim: int = -1) -> Tensor:
 
 @accepts_numpy
 def cont6d_to_matrix(cont6d: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) of 6-d vectors (..., 6): first column kept, second made perpendicular, third their cross product."""
+    """Rotation matrices (..., 3, 3) of 6-d vectors (..., 6), by Gram-Schmidt."""
     first, second = cont6d[..., :3], cont6d[..., 3:]
     x = torch.nn.functional.normalize(first, dim=-1)
     z = torch.nn.functional.normalize(torch.linalg.cross(x, second), dim=-1)
@@ -179,10 +181,10 @@ def cont6d_to_quaternion(cont6d: Tensor) -> Tensor:
 
 @accepts_numpy
 def quaternion_to_euler(q: Tensor, order: str, degrees: bool = True) -> Tensor:
-    """Angles (..., 3), in the letters' order, of unit quaternions (..., 4): q = q_first q_second q_third (released `qeuler`).
+    """Angles (..., 3), in the letters' order, of unit quaternions (..., 4) = first second third (released `qeuler`).
 
-    order: one of `EULER_ORDERS`; "zyx" turns about x first, then y, then z, in fixed axes. The middle angle lies within 90 degrees.
-    Raises `LampError` for an unknown order.
+    order: one of `EULER_ORDERS`; "zyx" turns about x first, then y, then z, in fixed axes. The middle angle lies within
+    90 degrees. Raises `LampError` for an unknown order.
     """
     _check_order(order)
     first, second, third = ("xyz".index(axis) for axis in order)
@@ -203,7 +205,7 @@ def quaternion_to_euler(q: Tensor, order: str, degrees: bool = True) -> Tensor:
 
 @accepts_numpy
 def euler_to_quaternion(angles: Tensor, order: str, degrees: bool = True) -> Tensor:
-    """Quaternions (..., 4) of Euler angles (..., 3) about x, y and z, multiplied in the given order (released `euler2quat`).
+    """Quaternions (..., 4) of Euler angles (..., 3) about x, y, z, multiplied in the given order (released `euler2quat`).
 
     Mind that the angles come as (x, y, z) whatever the order. As in the released code the result is negated, which is
     the same rotation, for the orders xyz, yzx and zxy. Raises `LampError` for an unknown order.

@@ -52,7 +52,7 @@ class Skeleton:
                 raise LampError(f"{self.name}: the offset of {name} is {offset}, expected a positive multiple of {raw}")
 
     def with_offsets(self, offsets: Sequence[Sequence[float]]) -> Skeleton:
-        """The same skeleton with other target bones: (J, 3) metres, each a multiple of its raw offset, else `LampError`."""
+        """The same skeleton with other bones (J, 3), metres; `LampError` unless each is a multiple of its raw offset."""
         return replace(self, offsets=tuple(tuple(float(x) for x in offset) for offset in offsets))
 
     @property
@@ -80,7 +80,7 @@ class Skeleton:
 
     @cached_property
     def chain_steps(self) -> tuple[tuple[int, ...], ...]:
-        """Step k holds the k-th joint of every chain that is long enough, longest chain first: each step continues the one before."""
+        """Step k has the k-th joint of every chain that long, longest first: each step continues the one before."""
         chains = sorted(self.chains, key=len, reverse=True)
         return tuple(tuple(c[k] for c in chains if len(c) > k) for k in range(1, len(chains[0])))
 
@@ -89,7 +89,8 @@ class Skeleton:
         """The offsets, or a `LampError` where the data set publishes none."""
         if self.offsets is None:
             raise LampError(
-                f"{self.name} publishes no target skeleton; give one with skeleton.with_offsets(bone_offsets(joints, skeleton))"
+                f"{self.name} publishes no target skeleton; "
+                "give one with skeleton.with_offsets(bone_offsets(joints, skeleton))"
             )
         return self.offsets
 
@@ -124,8 +125,9 @@ _HUMANML3D_LENGTHS = (
 HUMANML3D = Skeleton(
     name="humanml3d",
     joint_names=(
-        "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3", "l_foot", "r_foot",
-        "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_wrist", "r_wrist",
+        "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3", "l_foot",
+        "r_foot", "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow",
+        "l_wrist", "r_wrist",
     ),
     chains=((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20)),
     raw_offsets=_HUMANML3D_RAW_OFFSETS,
