@@ -32,9 +32,7 @@ class Camera:
     def project(self, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         """`points` (..., 3) in metres -> pixels (..., 2) and depth in metres (...), at least `NEAR`."""
         level = np.cos(self.elevation)
-        backward = np.array(
-            [level * np.sin(self.azimuth), np.sin(self.elevation), level * np.cos(self.azimuth)]
-        )
+        backward = np.array([level * np.sin(self.azimuth), np.sin(self.elevation), level * np.cos(self.azimuth)])
         right = np.array([np.cos(self.azimuth), 0.0, -np.sin(self.azimuth)])
         up = np.cross(backward, right)
         seen = (points - self.target - self.distance * backward) @ np.stack([right, up, -backward], axis=1)

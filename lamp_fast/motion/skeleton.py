@@ -52,7 +52,7 @@ class Skeleton:
                 raise LampError(f"{self.name}: the offset of {name} is {offset}, expected a positive multiple of {raw}")
 
     def with_offsets(self, offsets: Sequence[Sequence[float]]) -> Skeleton:
-        """The same skeleton with other bones (J, 3), metres; `LampError` unless each is a multiple of its raw offset."""
+        """The skeleton with other bones (J, 3), metres; `LampError` unless each is a multiple of its raw offset."""
         return replace(self, offsets=tuple(tuple(float(x) for x in offset) for offset in offsets))
 
     @property
