@@ -205,7 +205,7 @@ def quaternion_to_euler(q: Tensor, order: str, degrees: bool = True) -> Tensor:
 
 @accepts_numpy
 def euler_to_quaternion(angles: Tensor, order: str, degrees: bool = True) -> Tensor:
-    """Quaternions (..., 4) of Euler angles (..., 3), x y z, multiplied in the given order (released `euler2quat`).
+    """Quaternions (..., 4) of Euler angles (..., 3) about x, y, z, multiplied in that order (released `euler2quat`).
 
     Mind that the angles come as (x, y, z) whatever the order. As in the released code the result is negated, which is
     the same rotation, for the orders xyz, yzx and zxy. Raises `LampError` for an unknown order.

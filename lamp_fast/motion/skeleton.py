@@ -15,6 +15,8 @@ from ..errors import LampError
 
 Vector = tuple[float, float, float]
 
+_ROOT, _LEFT, _RIGHT, _UP, _DOWN, _FORWARD = (0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1)
+
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -52,7 +54,7 @@ class Skeleton:
                 raise LampError(f"{self.name}: the offset of {name} is {offset}, expected a positive multiple of {raw}")
 
     def with_offsets(self, offsets: Sequence[Sequence[float]]) -> Skeleton:
-        """The skeleton with other bones (J, 3), metres; `LampError` unless each is a multiple of its raw offset."""
+        """The same skeleton with other bones (J, 3), metres; `LampError` unless multiples of the raw offsets."""
         return replace(self, offsets=tuple(tuple(float(x) for x in offset) for offset in offsets))
 
     @property
@@ -77,6 +79,25 @@ class Skeleton:
     def bones(self) -> tuple[tuple[int, int], ...]:
         """(parent, joint) of every bone, ordered by joint, so that a parent's own bone comes first."""
         return tuple((self.parents[j], j) for j in range(1, self.num_joints))
+
+    @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """Joints whose parent is each joint."""
+        return tuple(tuple(j for p, j in self.bones if p == parent) for parent in range(self.num_joints))
+
+    @cached_property
+    def t_pose(self) -> tuple[Vector, ...]:
+        """Unit direction of the bone that ends in each joint of a T-pose facing +Z: arms along X, spine and head up."""
+        directions: list[Vector] = [_ROOT] * self.num_joints
+        right_hip, left_hip, right_shoulder, left_shoulder = self.face_joints
+        for chain in self.chains:
+            sideways = _RIGHT if {right_hip, right_shoulder} & {*chain} else _LEFT
+            is_leg, is_arm = {right_hip, left_hip} & {*chain}, {right_shoulder, left_shoulder} & {*chain}
+            for joint in chain[1:]:
+                directions[joint] = self.raw_offsets[joint] if is_leg else sideways if is_arm else _UP
+            if is_leg:
+                directions[chain[1]] = sideways
+        return tuple(directions)
 
     @cached_property
     def chain_steps(self) -> tuple[tuple[int, ...], ...]:
@@ -109,8 +130,6 @@ class Skeleton:
 def _offsets(lengths: Sequence[float], raw_offsets: Sequence[Vector]) -> tuple[Vector, ...]:
     return tuple(tuple(length * r for r in raw) for length, raw in zip(lengths, raw_offsets))
 
-
-_ROOT, _LEFT, _RIGHT, _UP, _DOWN, _FORWARD = (0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1)
 
 # fmt: off
 _HUMANML3D_RAW_OFFSETS = (

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lamp_fast.errors import LampError
 from lamp_fast.motion import rotations as rot
 
 
@@ -40,3 +41,69 @@ def test_euler_angles_match_released_code(golden, order):
     data = golden("skeleton")
     data.check(f"euler2quat_{order}", rot.euler_to_quaternion(data["euler"], order))
     data.check(f"qeuler_{order}", rot.quaternion_to_euler(data["q"][:, 0], order))
+
+
+@pytest.mark.parametrize("order", rot.EULER_ORDERS)
+def test_euler_angles_come_back(order):
+    q = random_quaternions(63)
+    letters = rot.quaternion_to_euler(q, order)
+    angles = torch.stack([letters[:, order.index(axis)] for axis in "xyz"], dim=-1)
+    assert angle_between(rot.euler_to_quaternion(angles, order), q).max() < 1e-6
+    in_radians = rot.euler_to_quaternion(torch.deg2rad(angles), order, degrees=False)
+    assert angle_between(in_radians, q).max() < 1e-6
+
+
+def test_unknown_euler_order_gets_a_sentence():
+    for function in (rot.quaternion_to_euler, rot.euler_to_quaternion):
+        with pytest.raises(LampError, match="expected one of xyz"):
+            function(torch.ones(1, 4 if function is rot.quaternion_to_euler else 3), "xyx")
+
+
+def test_matrix_and_6d_come_back():
+    q = random_quaternions(7, 49)
+    assert angle_between(rot.matrix_to_quaternion(rot.quaternion_to_matrix(q)), q).max() < 1e-6
+    assert angle_between(rot.cont6d_to_quaternion(rot.quaternion_to_cont6d(q)), q).max() < 1e-6
+    half_turns = torch.eye(4, dtype=torch.float64)
+    assert torch.allclose(rot.matrix_to_quaternion(rot.quaternion_to_matrix(half_turns)), half_turns)
+
+
+def test_components_may_lie_along_another_dim():
+    q, r = random_quaternions(5, 7), random_quaternions(5, 7, seed=1)
+    v = torch.randn(5, 7, 3, dtype=torch.float64)
+    for function, other in ((rot.qmul, r), (rot.qrot, v)):
+        assert torch.equal(function(q.mT, other.mT, dim=1).mT, function(q, other))
+    assert torch.equal(rot.qbetween(v.mT, v.flip(0).mT, dim=1).mT, rot.qbetween(v, v.flip(0)))
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_qbetween_turns_a_onto_b(count):
+    a, b = torch.randn(2, count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    b = b / b.norm(dim=-1, keepdim=True) * a.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(rot.qrot(rot.qbetween(a, b), a), b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("vector", [(1, 0, 0), (0, -1, 0), (0, 0, 1), (0.3, -2, 1)], ids=str)
+def test_qbetween_of_opposite_vectors_is_a_half_turn(vector, dtype):
+    a = torch.tensor([vector], dtype=dtype)
+    q = rot.qbetween(a, -a)
+    torch.testing.assert_close(rot.qrot(q, a), -a)
+    torch.testing.assert_close(q.norm(dim=-1), torch.ones(1, dtype=dtype))
+
+
+def test_slerp_keeps_speed_and_takes_the_short_way():
+    q, r = random_quaternions(49), random_quaternions(49, seed=1)
+    whole = angle_between(q, r)
+    for fraction in (0.0, 0.25, 1.0):
+        for target in (r, -r):
+            torch.testing.assert_close(
+                angle_between(rot.slerp(q, target, fraction), q), fraction * whole, atol=1e-6, rtol=0
+            )
+    torch.testing.assert_close(rot.slerp(q, q, 0.5), q)
+
+
+def test_qcontinuous_keeps_the_rotation_and_the_sign():
+    turn = torch.linspace(0, 20, 63)[:, None]
+    q = torch.stack([turn.cos(), turn.sin(), 0 * turn, 0 * turn], dim=-1)
+    flipped = q * (-1.0) ** torch.arange(63)[:, None, None]
+    torch.testing.assert_close(rot.qcontinuous(flipped), q)
