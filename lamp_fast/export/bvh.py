@@ -9,7 +9,6 @@ import numpy as np
 from ..errors import LampError
 from ..files import new_file
 from ..motion.skeleton import Skeleton
-from .rest_pose import to_t_pose
 
 CENTIMETRES = 100.0
 END_SITE = 0.6  # length of an end site, in lengths of the bone that it continues
@@ -23,7 +22,7 @@ def write_bvh(
     skeleton: Skeleton,
     fps: float,
 ) -> None:
-    """Write one motion; `rotations` and `offsets` are what `motion.kinematics.local_rotations` returns.
+    """Write one motion; `rotations` and `offsets` are what `motion.kinematics.local_rotations` returns, from a T-pose.
 
     Args:
         rotations: (T, J, 4) local unit quaternions w, x, y, z. root: (T, 3) metres. offsets: (J, 3) metres.
@@ -33,7 +32,6 @@ def write_bvh(
     """
     rotations, root, offsets = (np.asarray(a, dtype=np.float64) for a in (rotations, root, offsets))
     _check(rotations, root, offsets, skeleton)
-    rotations, offsets = to_t_pose(rotations, offsets, skeleton)
     orders = _orders(skeleton)
     angles = np.stack([_euler_degrees(rotations[:, j], order) for j, order in enumerate(orders)], axis=1)
 

@@ -184,22 +184,19 @@ def quaternion_to_euler(q: Tensor, order: str, degrees: bool = True) -> Tensor:
     """Angles (..., 3), in the letters' order, of unit quaternions (..., 4) = first second third (released `qeuler`).
 
     order: one of `EULER_ORDERS`; "zyx" turns about x first, then y, then z, in fixed axes. The middle angle lies within
-    90 degrees. Raises `LampError` for an unknown order.
+    90 degrees; at 90 degrees, where only the sum or the difference of the others counts, they share it, so that the
+    rotation is still exact. Raises `LampError` for an unknown order.
     """
     _check_order(order)
     first, second, third = ("xyz".index(axis) for axis in order)
     # -1 for the orders that run against x -> y -> z -> x.
     sign = 1 if (second - first) % 3 == 1 else -1
-    w = q[..., 0]
-    a, b, c = q[..., 1 + first], q[..., 1 + second], q[..., 1 + third]
-    angles = torch.stack(
-        [
-            torch.atan2(2 * (w * a - sign * b * c), 1 - 2 * (a * a + b * b)),
-            torch.asin((2 * (w * b + sign * a * c)).clamp(-1, 1)),
-            torch.atan2(2 * (w * c - sign * a * b), 1 - 2 * (b * b + c * c)),
-        ],
-        dim=-1,
-    )
+    w, a, b, c = q[..., 0], q[..., 1 + first], q[..., 1 + second], sign * q[..., 1 + third]
+    half_sum, half_difference = torch.atan2(a + c, w + b), torch.atan2(a - c, w - b)
+    middle = 2 * torch.atan2(torch.hypot(a + c, w + b), torch.hypot(a - c, w - b)) - math.pi / 2
+    outer = torch.stack([half_sum + half_difference, sign * (half_sum - half_difference)])
+    outer = outer - 2 * math.pi * torch.round(outer / (2 * math.pi))
+    angles = torch.stack([outer[0], middle, outer[1]], dim=-1)
     return torch.rad2deg(angles) if degrees else angles
 
 

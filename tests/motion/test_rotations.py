@@ -44,8 +44,13 @@ def test_euler_angles_match_released_code(golden, order):
 
 
 @pytest.mark.parametrize("order", rot.EULER_ORDERS)
-def test_euler_angles_come_back(order):
+@pytest.mark.parametrize("middle", [None, 90, -90, 89.9999], ids=str)
+def test_euler_angles_come_back(order, middle):
     q = random_quaternions(63)
+    if middle is not None:
+        angles = 360 * torch.rand(63, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        angles[:, "xyz".index(order[1])] = middle
+        q = rot.euler_to_quaternion(angles, order)
     letters = rot.quaternion_to_euler(q, order)
     angles = torch.stack([letters[:, order.index(axis)] for axis in "xyz"], dim=-1)
     assert angle_between(rot.euler_to_quaternion(angles, order), q).max() < 1e-6
