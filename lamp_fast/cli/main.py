@@ -14,6 +14,9 @@ from . import env
 # import, torch above all, is imported inside run().
 COMMANDS = (env,)
 
+# The extra that brings a package which only some commands need.
+EXTRAS = {"accelerate": "train", "tensorboard": "train"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 success, 2 input that cannot be used (one line on stderr), 130 interrupted."""
@@ -22,6 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except LampError as error:
         print(f"lamp-fast: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        print(
+            f"lamp-fast: {error.name} is missing; run: pip install 'lamp-fast[{EXTRAS[error.name]}]'", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("lamp-fast: interrupted", file=sys.stderr)

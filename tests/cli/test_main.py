@@ -21,6 +21,11 @@ def failing(error: BaseException):
     "error, code, line",
     [
         (LampError("the prompt is empty; give words"), 2, "lamp-fast: the prompt is empty; give words\n"),
+        (
+            ModuleNotFoundError("No module named 'accelerate'", name="accelerate"),
+            2,
+            "lamp-fast: accelerate is missing; run: pip install 'lamp-fast[train]'\n",
+        ),
         (KeyboardInterrupt(), 130, "lamp-fast: interrupted\n"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("setuptools", minversion="77")
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "CMakeLists.txt", "LICENSE", "README.md")
+SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "CMakeLists.txt", "LICENSE", "NOTICE", "README.md")
 FOLDERS = ("lamp_fast", "kernels", "csrc")
 
 
