@@ -46,7 +46,7 @@ class CMakeBuild(build_ext):
             subprocess.run(configure, check=True)
             subprocess.run([tool("cmake"), "--build", build], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            raise CompileError(f"{error}; lamp_fast works without it, only slower on the CPU") from error
+            raise CompileError("CMake says why above; it needs a C++17 compiler; lamp_fast works without it") from error
 
 
 setup(
