@@ -50,6 +50,72 @@ class Golden:
             assert torch.equal(value.to(expected.dtype), expected), f"{name}: {(value != expected).sum()} differ"
 
 
+@pytest.fixture(scope="session")
+def tiny_lamp():
+    """A complete model of random weights, small enough to run in milliseconds."""
+    import tempfile
+
+    import torch
+
+    from lamp_fast import config
+    from lamp_fast.models.lamp import Lamp
+    from lamp_fast.models.text import TextTokenizer
+
+    words = "[PAD] [UNK] [CLS] [SEP] a the person walks forward then waves with right left hand , . turns ##s [DEC]"
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(words.replace(" ", "\n"))
+        file.flush()
+        text_tokenizer = TextTokenizer(file.name)
+    width, codes, max_tokens = 32, 24, 12
+    torch.manual_seed(0)
+    lamp = Lamp(
+        config.LampConfig(
+            tokenizer=config.TokenizerConfig(width=width, code_dim=16, num_codes=codes, dropout=0.0),
+            language_motion=config.LanguageMotionConfig(
+                vocab_size=len(text_tokenizer.pieces),
+                hidden_size=width,
+                num_layers=2,
+                num_heads=2,
+                intermediate_size=48,
+                query_intermediate_size=48,
+                max_positions=16,
+                num_queries=max_tokens,
+                memory_width=40,
+                code_dim=16,
+                num_codes=codes,
+                embed_dim=16,
+                max_text_tokens=16,
+            ),
+            generator=config.GeneratorConfig(
+                num_codes=codes,
+                code_dim=16,
+                width=width,
+                num_layers=2,
+                num_heads=2,
+                feedforward_size=48,
+                condition_dim=width,
+                max_tokens=max_tokens,
+            ),
+            length=config.LengthConfig(condition_dim=width, hidden_size=16, max_tokens=max_tokens),
+        ),
+        text_tokenizer,
+        mean=torch.zeros(263),
+        std=torch.ones(263),
+    )
+    torch.nn.init.normal_(lamp.tokenizer.codebook.vectors)
+    return lamp.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_lamp, tmp_path_factory) -> Path:
+    """`tiny_lamp` on disk. Read only: copy it before changing anything."""
+    from lamp_fast.checkpoints.folder import save_lamp
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_lamp(folder, tiny_lamp)
+    return folder
+
+
 @pytest.fixture
 def golden():
     """`golden("vq_t2m")` opens a fixture; the test skips where fixtures are absent."""
