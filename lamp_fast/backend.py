@@ -58,6 +58,21 @@ def use_backend(name: str | Backend) -> Iterator[Backend]:
         _block_choice.reset(token)
 
 
+def find_device(name: str = "auto"):
+    """The `torch.device` of that name; "auto" is the GPU if there is one, else the CPU.
+
+    Raises `LampError` for a name that torch does not know and for a device that is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise LampError(f"device {name!r} cannot be used here; give auto, cpu, or cuda where there is a GPU") from error
+
+
 @cache
 def available() -> dict[Backend, Availability]:
     """Every backend, probed once in a process."""

@@ -16,9 +16,9 @@ def _beside(path: Path) -> Path:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         shutil.rmtree(path, ignore_errors=True)
-    elif path.exists():
+    elif os.path.exists(path):
         path.unlink()
 
 
@@ -28,14 +28,15 @@ def _cannot_write(path: Path, error: OSError) -> LampError:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Make the folder of `path` and try to create a file in it: called before long work. Raises `LampError`."""
+    """Try out, before long work, that a file `path` can be created; nothing is left behind. Raises `LampError`."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise LampError(f"cannot write {path}: it is a folder; give the name of a file")
+    nearest = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    attempt = _beside(nearest / path.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _beside(path).touch()
-        _beside(path).unlink()
+        attempt.touch()
+        attempt.unlink()
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -47,9 +48,11 @@ def new_file(path: str | os.PathLike) -> Iterator[Path]:
     Folders on the way are made. Raises `LampError` where the file cannot be written.
     """
     path = Path(path)
-    check_writable(path)
+    if os.path.isdir(path):
+        raise LampError(f"cannot write {path}: it is a folder; give the name of a file")
     partial = _beside(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         os.replace(partial, path)
     except OSError as error:

@@ -127,7 +127,7 @@ def find_lamp(name_or_folder: str | os.PathLike) -> Path:
     if name_or_folder in BUNDLED:
         return Path(str(files("lamp_fast"))) / "assets" / name_or_folder
     folder = Path(name_or_folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise LampError(
             f"there is no model {str(name_or_folder)!r}: expected a model folder or the name of a bundled model "
             f"({', '.join(BUNDLED)})"

@@ -1,0 +1,152 @@
+"""From words to motion."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..backend import find_device
+from ..checkpoints.folder import load_lamp
+from ..config import FRAMES_PER_TOKEN
+from ..errors import LampError
+from ..models.lamp import Lamp
+from .output import MotionOutput, Segment
+from .request import Limits, Prompts, SegmentRequest, parse
+from .tracks import Track, draw_tracks
+
+
+class LampPipeline:
+    """Motion from words.
+
+    >>> pipe = LampPipeline.from_pretrained("lamp-mini")
+    >>> pipe("a person waves with the left hand", seconds=4, seed=0).save("wave.bvh")
+    """
+
+    def __init__(self, lamp: Lamp):
+        self.lamp = lamp.eval()
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto") -> LampPipeline:
+        """Load a bundled model by its name, or any model from its folder.
+
+        device: a torch device, or "auto": the GPU if there is one, else the CPU. Raises `LampError` for a device that
+        is not there and for whatever is wrong with the model (see `checkpoints.folder.load_lamp`).
+        """
+        return cls(load_lamp(name_or_folder, find_device(device)))
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompt: Prompts,
+        seconds: float | None = None,
+        *,
+        num_samples: int = 1,
+        seed: int = 0,
+        num_inference_steps: int = 10,
+        guidance_scale: float = 4.0,
+        split_on_then: bool = False,
+    ) -> MotionOutput | list[MotionOutput]:
+        """Generate motions.
+
+        Args:
+            prompt: a text; a list of texts, one motion each; or a list of (text, seconds), which is one continuous
+                motion, its transitions in-painted between known tokens. English.
+            seconds: how long each motion lasts, to the nearest token (4 frames); None predicts it from the words.
+            num_samples: motions for each prompt.
+            seed: the same seed gives the same motion of a prompt, whatever else is asked in the same call.
+            num_inference_steps: how often the tokens are drawn again, keeping the surest.
+            guidance_scale: how strongly the words steer; 1 is without guidance.
+            split_on_then: read "…, then …" as one continuous motion of several segments, which share `seconds` evenly.
+
+        Returns:
+            One motion for a text or a list of (text, seconds), and one sample; else a list, all samples of the first
+            prompt first.
+
+        Raises:
+            LampError: a prompt that is empty, too long or without a known word; seconds that are not above 0 or longer
+                than a segment can be; num_samples, num_inference_steps, guidance_scale or seed out of range.
+        """
+        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
+            raise LampError(f"num_samples is {num_samples!r}, expected a whole number of at least 1")
+        limits = Limits(self.lamp.config.generator.max_tokens, self.lamp.seconds_per_token)
+        requests, several = parse(prompt, seconds, limits, split_on_then)
+
+        timings: dict[str, float] = {}
+        with self._timed("text", timings):
+            conditions, lengths = self._read(requests)
+        with self._timed("tokens", timings):
+            tracks = [
+                Track(condition, segment_lengths, sample)
+                for condition, segment_lengths in zip(conditions, lengths, strict=True)
+                for sample in range(num_samples)
+            ]
+            draw_tracks(
+                self.lamp.generator,
+                tracks,
+                seed=seed,
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+            )
+        with self._timed("features", timings):
+            features = self._decode(tracks)
+        outputs = [
+            MotionOutput(
+                features=features[i],
+                tokens=track.tokens.cpu().numpy(),
+                segments=_segments(requests[i // num_samples], track.lengths),
+                seed=seed,
+                skeleton=self.lamp.skeleton,
+                timings=timings,
+            )
+            for i, track in enumerate(tracks)
+        ]
+        with self._timed("joints", timings):
+            for output in outputs:
+                _ = output.joints
+        return outputs if several or num_samples > 1 else outputs[0]
+
+    def _read(self, requests: list[list[SegmentRequest]]) -> tuple[list[Tensor], list[list[int]]]:
+        """-> for every motion the conditions (segments, D) and the lengths of its segments in tokens."""
+        segments = [segment for request in requests for segment in request]
+        condition = self.lamp.condition([segment.prompt for segment in segments])
+        lengths = [segment.num_tokens for segment in segments]
+        if None in lengths:
+            predicted = self.lamp.length.predict(condition).tolist()
+            lengths = [p if n is None else n for n, p in zip(lengths, predicted, strict=True)]
+        counts = [len(request) for request in requests]
+        ends = accumulate(counts)
+        return list(condition.split(counts)), [lengths[end - n : end] for n, end in zip(counts, ends, strict=True)]
+
+    def _decode(self, tracks: list[Track]) -> list[np.ndarray]:
+        """-> features (T, F) of every track. Only equal lengths share a batch: padding would reach into the ends."""
+        features: list[np.ndarray] = [np.empty(0)] * len(tracks)
+        lengths = [len(track.tokens) for track in tracks]
+        for length in set(lengths):
+            same = [i for i, n in enumerate(lengths) if n == length]
+            decoded = self.lamp.decode(torch.stack([tracks[i].tokens for i in same])).cpu().numpy()
+            for i, motion in zip(same, decoded, strict=True):
+                features[i] = motion
+        return features
+
+    @contextmanager
+    def _timed(self, stage: str, timings: dict[str, float]) -> Iterator[None]:
+        """Add the seconds of the block, the GPU's work included, to `timings`."""
+        start = time.perf_counter()
+        yield
+        if self.lamp.device.type == "cuda":
+            torch.cuda.synchronize(self.lamp.device)
+        timings[stage] = time.perf_counter() - start
+
+
+def _segments(request: list[SegmentRequest], lengths: list[int]) -> tuple[Segment, ...]:
+    starts = accumulate(lengths[:-1], initial=0)
+    return tuple(
+        Segment(part.prompt, start * FRAMES_PER_TOKEN) for part, start in zip(request, starts, strict=True)
+    )
