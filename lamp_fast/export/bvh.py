@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import LampError
 from ..files import new_file
+from ..motion.rotations import quaternion_to_euler
 from ..motion.skeleton import Skeleton
 
 CENTIMETRES = 100.0
@@ -57,29 +58,13 @@ def _orders(skeleton: Skeleton) -> list[str]:
 
 def _euler_degrees(quaternions: np.ndarray, order: str) -> np.ndarray:
     """(T, 4) -> (T, 3) degrees without jumps: of the two ways to say a rotation, the nearer to the frame before."""
-    angles = np.degrees(_euler(quaternions, order))
+    angles = quaternion_to_euler(quaternions, order.lower())
     for t in range(1, len(angles)):
         first, middle, last = angles[t]
         ways = np.array([[first, middle, last], [first + 180, 180 - middle, last + 180]])
         ways -= 360 * np.round((ways - angles[t - 1]) / 360)
         angles[t] = ways[np.abs(ways - angles[t - 1]).sum(axis=1).argmin()]
     return angles
-
-
-def _euler(quaternions: np.ndarray, order: str) -> np.ndarray:
-    """(T, 4) -> (T, 3) radians a, b, c with R = R_first(a) R_second(b) R_third(c)."""
-    i, j, k = ("XYZ".index(axis) for axis in order)
-    even = 1 if (j - i) % 3 == 1 else -1
-    w, v = quaternions[:, 0], quaternions[:, 1:]
-    cross = np.zeros((len(v), 3, 3))
-    cross[:, (2, 0, 1), (1, 2, 0)], cross[:, (1, 2, 0), (2, 0, 1)] = v, -v
-    matrix = np.eye(3) + 2 * (w[:, None, None] * cross + cross @ cross)
-    middle = np.arcsin(np.clip(even * matrix[:, i, k], -1, 1))
-    first = np.arctan2(-even * matrix[:, j, k], matrix[:, k, k])
-    last = np.arctan2(-even * matrix[:, i, j], matrix[:, i, i])
-    locked = np.abs(matrix[:, i, k]) > 1 - 1e-10
-    first = np.where(locked, np.arctan2(even * matrix[:, k, j], matrix[:, j, j]), first)
-    return np.stack([first, middle, np.where(locked, 0, last)], axis=1)
 
 
 def _write_joint(
