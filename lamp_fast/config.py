@@ -155,9 +155,10 @@ LAMP_MINI = LampConfig(
         memory_width=384,
         code_dim=128,
         embed_dim=256,
+        dropout=0.0,
     ),
     generator=GeneratorConfig(
-        code_dim=128, width=256, num_layers=6, num_heads=4, condition_dim=384, attention_mode="full"
+        code_dim=128, width=256, num_layers=6, num_heads=4, condition_dim=384, dropout=0.0, attention_mode="full"
     ),
     length=LengthConfig(condition_dim=384, hidden_size=256),
 )

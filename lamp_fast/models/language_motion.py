@@ -27,6 +27,8 @@ class PretrainingOptions:
     padded_frames: motion tokens beyond the length are neither attended nor predicted; released: they are both.
     generation_memory: motion generation reads the text through the very path of `condition`; released: through the
         embedding layer and a projection of its own.
+    matching_pairs: how many pairs of the batch the matching task sees, with two negatives each; None: all (as
+        released). That task makes three joint passes for each pair, over half of the whole work.
     """
 
     temperature: Literal["exp", "released"] = "exp"
@@ -34,6 +36,7 @@ class PretrainingOptions:
     padded_frames: Literal["masked", "released"] = "masked"
     generation_memory: Literal["condition", "embeddings"] = "condition"
     label_smoothing: float = 0.1
+    matching_pairs: int | None = None
 
     @classmethod
     def released(cls) -> PretrainingOptions:
@@ -275,9 +278,9 @@ class LanguageMotionModel(nn.Module):
             neg_motion_idx = draw_negatives(logits.detach().T, allowed, generator)
         if neg_text_idx is None:
             neg_text_idx = draw_negatives(logits.detach(), allowed, generator)
-        matching = self._matching_loss(
-            latents, lengths, input_ids, attention_mask, neg_motion_idx, neg_text_idx, allowed.any(1)
-        )
+        some = slice(options.matching_pairs)
+        negatives = neg_motion_idx[some], neg_text_idx[some], allowed.any(1)[some]
+        matching = self._matching_loss(latents, lengths, input_ids, attention_mask, *negatives)
         text_generation = self._text_generation_loss(input_ids, attention_mask, query_cache, options)
         motion_generation = self._motion_generation_loss(
             codes, lengths, input_ids, attention_mask, text_hidden, options
@@ -289,7 +292,7 @@ class LanguageMotionModel(nn.Module):
         self, latents, lengths, input_ids, attention_mask, neg_motion_idx, neg_text_idx, has_negative
     ) -> Tensor:
         """Every pair, every text with a wrong motion, every motion with a wrong text (where the sample has one)."""
-        own = torch.arange(len(latents), device=latents.device)
+        own = torch.arange(len(has_negative), device=latents.device)
         motion, text = torch.cat([own, neg_motion_idx, own]), torch.cat([own, own, neg_text_idx])
         lengths = None if lengths is None else lengths[motion]
         logits = self.matching_logits(latents[motion], lengths, input_ids[text], attention_mask[text])

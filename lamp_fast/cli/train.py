@@ -1,0 +1,73 @@
+"""`lamp-fast train STAGE` trains one of the four models in a model folder; a run that was cut goes on where it was."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+# Steps, batch size and learning rate with which lamp-mini was trained.
+STAGES = {
+    "tokenizer": (5000, 64, 5e-4, "motion features <-> tokens"),
+    "language-motion": (1200, 32, 2e-4, "the four language-motion tasks"),
+    "generator": (3000, 64, 5e-4, "tokens from text"),
+    "length": (600, 256, 1e-3, "length from text"),
+}
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser("train", help="train one of the models", description=__doc__)
+    stages = parser.add_subparsers(title="stages, in this order", required=True, metavar="STAGE", dest="stage")
+    for name, (steps, batch_size, learning_rate, purpose) in STAGES.items():
+        stage = stages.add_parser(
+            name, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        stage.add_argument("--data", required=True, help="a data set: captured joints, or HumanML3D / KIT-ML on disk")
+        stage.add_argument("--folder", required=True, help="the model folder, where every stage leaves its part")
+        stage.add_argument("--preset", default="lamp-mini", help="sizes: lamp-mini or lamp-base")
+        stage.add_argument("--steps", type=int, default=steps, help="optimizer steps of the whole run")
+        stage.add_argument("--batch-size", type=int, default=batch_size, help="samples a step and process")
+        stage.add_argument("--learning-rate", type=float, default=learning_rate, help="at the peak")
+        stage.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of the forward pass")
+        stage.add_argument("--seed", type=int, default=0, help="of everything random")
+        stage.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
+        stage.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
+        stage.add_argument("--no-mirror", action="store_true", help="do not add the mirrored clips")
+        stage.set_defaults(run=run)
+        if name == "tokenizer":
+            stage.add_argument("--windows", type=int, nargs="+", default=[64, 32, 128], help="window lengths in frames")
+        if name == "language-motion":
+            stage.add_argument("--from-scratch", action="store_true", help="do not start the text side from MiniLM")
+            stage.add_argument("--matching-pairs", type=int, default=8, help="pairs of a batch in the matching task")
+            stage.add_argument("--released", action="store_true", help="the released objectives, bugs included")
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+
+    from ..models.language_motion import PretrainingOptions
+    from ..training.loop import TrainingOptions
+    from ..training.stages import Workspace
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    workspace = Workspace(args.folder, args.data, args.preset, mirror=not args.no_mirror)
+    options = TrainingOptions(
+        steps=args.steps,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        precision=args.precision,
+        seed=args.seed,
+        workers=args.workers,
+    )
+    if args.stage == "tokenizer":
+        workspace.train_tokenizer(options, tuple(args.windows))
+    elif args.stage == "language-motion":
+        fixed = PretrainingOptions(matching_pairs=args.matching_pairs)
+        pretraining = PretrainingOptions.released() if args.released else fixed
+        workspace.train_language_motion(options, pretraining, minilm=not args.from_scratch)
+    elif args.stage == "generator":
+        workspace.train_generator(options)
+    else:
+        workspace.train_length(options)
+    return 0

@@ -1,0 +1,118 @@
+"""The four stages of training, each reading what the earlier ones left in the model folder.
+
+    folder/
+      tokenizer/ language_motion/ generator/ length/   config.json, model.safetensors, and the run beside them
+      vocab.txt, statistics.safetensors
+
+A stage can be stopped at any time and started again with the same words; `pack` makes one model of a finished folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from ..checkpoints.folder import STATISTICS, VOCABULARY, load_model, save_lamp, save_model
+from ..checkpoints.weights import Storage, read_tensors
+from ..config import LampConfig, preset
+from ..data import MotionDataset, normalisation, open_dataset
+from ..errors import LampError
+from ..files import new_file
+from ..models.lamp import Lamp
+from ..models.language_motion import PretrainingOptions
+from ..models.text import TextTokenizer, read_vocabulary
+from .encoded import EncodedClip, encode_clips
+from .generator import GeneratorObjective, text_conditions
+from .language_motion import LanguageMotionObjective
+from .length import LengthObjective
+from .loop import Objective, TrainingOptions, train
+from .text_start import minilm_folder, start_from_minilm
+from .tokenizer import TokenizerObjective
+from .vocabulary import prune_vocabulary
+
+FRAME_OFFSETS = (0, 1, 2, 3)
+
+
+class Workspace:
+    """A model folder in the making and the data set it is trained on."""
+
+    def __init__(self, folder: str | Path, data: str | Path, preset_name: str = "lamp-mini", mirror: bool = True):
+        self.folder, self.data, self.mirror = Path(folder), Path(data), mirror
+        self.config: LampConfig = preset(preset_name)
+
+    def train_tokenizer(self, options: TrainingOptions, windows: tuple[int, ...] = (64,)) -> None:
+        train_set, validation = self._dataset("train"), self._dataset("val")
+        mean, std = normalisation(train_set)
+        config = replace(self.config.tokenizer, feature_dim=train_set.skeleton.feature_dim)
+        self._run("tokenizer", lambda: TokenizerObjective(config, train_set, validation, windows=windows), options)
+        with new_file(self.folder / STATISTICS) as file:
+            save_file({"mean": torch.from_numpy(mean), "std": torch.from_numpy(std)}, file)
+
+    def train_language_motion(self, options: TrainingOptions, pretraining: PretrainingOptions, minilm: bool) -> None:
+        train_set, validation = self._encoded("train"), self._encoded("val")
+        words = self._vocabulary(train_set, minilm)
+
+        def objective() -> LanguageMotionObjective:
+            config = replace(self.config.language_motion, vocab_size=len(words.pieces))
+            made = LanguageMotionObjective(config, train_set, validation, words, pretraining)
+            if minilm:
+                start_from_minilm(made.model, words.pieces)
+            return made
+
+        self._run("language_motion", objective, options)
+
+    def train_generator(self, options: TrainingOptions) -> None:
+        self._run("generator", lambda: GeneratorObjective(self.config.generator, *self._conditioned()), options)
+
+    def train_length(self, options: TrainingOptions) -> None:
+        self._run("length", lambda: LengthObjective(self.config.length, *self._conditioned()), options)
+
+    def _run(self, part: str, objective: Callable[[], Objective], options: TrainingOptions) -> None:
+        # The first weights are a function of the seed too.
+        torch.manual_seed(options.seed)
+        save_model(self.folder / part, train(objective(), self.folder / part, options).cpu())
+
+    def _dataset(self, split: str) -> MotionDataset:
+        return open_dataset(self.data, split, mirror=self.mirror and split == "train")
+
+    def _encoded(self, split: str) -> list[EncodedClip]:
+        statistics = read_tensors(self.folder / STATISTICS)
+        tokenizer = load_model(self.folder / "tokenizer", "cuda" if torch.cuda.is_available() else "cpu")
+        mean, std = (statistics[name].numpy() for name in ("mean", "std"))
+        offsets = FRAME_OFFSETS if split == "train" else (0,)
+        return encode_clips(tokenizer, self._dataset(split), mean, std, offsets)
+
+    def _vocabulary(self, clips: list[EncodedClip], minilm: bool) -> TextTokenizer:
+        """vocab.txt of the folder, cut from MiniLM's to the preset's size when there is none yet."""
+        file = self.folder / VOCABULARY
+        if not file.is_file():
+            if not minilm:
+                raise LampError(f"{file} is missing; put a BERT vocabulary there, or start the text side from MiniLM")
+            texts = sorted({text for clip in clips for text in clip.texts})
+            full = read_vocabulary(minilm_folder() / VOCABULARY)
+            pieces = prune_vocabulary(full, texts, self.config.language_motion.vocab_size)
+            with new_file(file) as partial:
+                partial.write_text("".join(piece + "\n" for piece in pieces), encoding="utf-8")
+        return TextTokenizer(file)
+
+    def _conditioned(self) -> tuple[list[EncodedClip], list[EncodedClip], dict[str, torch.Tensor]]:
+        model = load_model(self.folder / "language_motion", "cuda" if torch.cuda.is_available() else "cpu")
+        train_set, validation = self._encoded("train"), self._encoded("val")
+        words = TextTokenizer(self.folder / VOCABULARY)
+        return train_set, validation, text_conditions(model, words, [*train_set, *validation])
+
+
+def pack(folder: str | Path, destination: str | Path, storage: Storage, card: str | None, licence: str | None) -> None:
+    """Make one model of the four trained parts. Raises `LampError` for a part that is missing or does not fit."""
+    folder = Path(folder)
+    parts = {name: load_model(folder / name) for name in ("tokenizer", "language_motion", "generator", "length")}
+    dataset = "kit" if parts["tokenizer"].config.feature_dim == 251 else "humanml3d"
+    config = LampConfig(dataset, **{name: model.config for name, model in parts.items()})
+    lamp = Lamp(config, TextTokenizer(folder / VOCABULARY), **read_tensors(folder / STATISTICS))
+    for name, model in parts.items():
+        setattr(lamp, name, model)
+    save_lamp(destination, lamp, storage, card, licence)
