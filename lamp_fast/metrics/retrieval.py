@@ -27,9 +27,6 @@ class Recall:
     texts: int
     motions: int
 
-    def to_dict(self) -> dict[str, float]:
-        return dict(vars(self))
-
 
 @torch.no_grad()
 def text_to_motion_recall(model: LanguageMotionModel, text_tokenizer: TextTokenizer, clips: list) -> Recall:

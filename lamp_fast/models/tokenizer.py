@@ -112,6 +112,9 @@ class Codebook(nn.Module):
         ones = torch.ones_like(codes, dtype=latents.dtype)
         count = torch.zeros_like(self.ema_count).index_add_(0, codes, ones)
         total = torch.zeros_like(self.ema_sum).index_add_(0, codes, latents)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(count)
+            torch.distributed.all_reduce(total)
         self.ema_count.mul_(decay).add_(count, alpha=1 - decay)
         self.ema_sum.mul_(decay).add_(total, alpha=1 - decay)
 

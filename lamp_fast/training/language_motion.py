@@ -52,4 +52,4 @@ class LanguageMotionObjective(Objective):
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        return text_to_motion_recall(self.model, self.text_tokenizer, self.validation).to_dict()
+        return dict(vars(text_to_motion_recall(self.model, self.text_tokenizer, self.validation)))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
@@ -111,7 +111,8 @@ def train(objective: Objective, folder: str | Path, options: TrainingOptions) ->
     folder.mkdir(parents=True, exist_ok=True)
     _check_options(folder / "options.json", options)
 
-    accelerator = Accelerator()
+    # Which parameters an objective leaves out depends on its options; a single process ignores this.
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
     decayed = [p for p in objective.model.parameters() if p.requires_grad and p.ndim > 1]
     plain = [p for p in objective.model.parameters() if p.requires_grad and p.ndim <= 1]
     optimizer = torch.optim.AdamW(

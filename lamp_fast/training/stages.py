@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from safetensors.torch import save_file
 
 from ..checkpoints.folder import STATISTICS, VOCABULARY, load_model, save_lamp, save_model
@@ -74,7 +75,10 @@ class Workspace:
     def _run(self, part: str, objective: Callable[[], Objective], options: TrainingOptions) -> None:
         # The first weights are a function of the seed too.
         torch.manual_seed(options.seed)
-        save_model(self.folder / part, train(objective(), self.folder / part, options).cpu())
+        model = train(objective(), self.folder / part, options)
+        if PartialState().is_main_process:
+            save_model(self.folder / part, model.cpu())
+        PartialState().wait_for_everyone()
 
     def _dataset(self, split: str) -> MotionDataset:
         return open_dataset(self.data, split, mirror=self.mirror and split == "train")
