@@ -26,9 +26,9 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..checkpoints.folder import load_lamp
     from ..data import open_dataset
+    from ..data.encoded import encode_clips
     from ..metrics.reconstruction import reconstruction_errors
     from ..metrics.retrieval import text_to_motion_recall
-    from ..training.encoded import encode_clips
 
     lamp = load_lamp(args.model)
     dataset = open_dataset(args.data, args.split)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..data.encoded import EncodedClip
 from ..models.language_motion import LanguageMotionModel
 from ..models.text import TextTokenizer
 
@@ -29,8 +30,10 @@ class Recall:
 
 
 @torch.no_grad()
-def text_to_motion_recall(model: LanguageMotionModel, text_tokenizer: TextTokenizer, clips: list) -> Recall:
-    """Rank every clip (with `latents`, `texts`) for every distinct text by max over queries of the cosine."""
+def text_to_motion_recall(
+    model: LanguageMotionModel, text_tokenizer: TextTokenizer, clips: list[EncodedClip]
+) -> Recall:
+    """Rank every clip for every distinct text by the cosine of the text and the query that fits best."""
     device = next(model.parameters()).device
     max_tokens = model.config.num_queries
     texts = sorted({text for clip in clips for text in clip.texts})

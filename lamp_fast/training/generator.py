@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ..config import GeneratorConfig
+from ..data.encoded import EncodedClip, collate
 from ..models.generator import MotionGenerator
 from ..models.language_motion import LanguageMotionModel
 from ..models.text import TextTokenizer
-from .encoded import EncodedClip, collate
 from .loop import Batch, Objective
 from .sampling import TextBalancedSampler, pick_texts
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..config import LanguageMotionConfig
+from ..data.encoded import EncodedClip, collate
 from ..metrics.retrieval import text_to_motion_recall
 from ..models.language_motion import LanguageMotionModel, PretrainingOptions
 from ..models.text import TextTokenizer
-from .encoded import EncodedClip, collate
 from .loop import Batch, Objective
 from .sampling import TextBalancedSampler, pick_texts
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import LengthConfig
+from ..data.encoded import EncodedClip
 from ..models.length import LengthPredictor
-from .encoded import EncodedClip
 from .loop import Batch, Objective
 from .sampling import TextBalancedSampler, pick_texts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .encoded import EncodedClip
+from ..data.encoded import EncodedClip
 
 
 class TextBalancedSampler:

@@ -21,12 +21,12 @@ from ..checkpoints.folder import STATISTICS, VOCABULARY, load_model, save_lamp, 
 from ..checkpoints.weights import Storage, read_tensors
 from ..config import LampConfig, preset
 from ..data import MotionDataset, normalisation, open_dataset
+from ..data.encoded import EncodedClip, encode_clips
 from ..errors import LampError
 from ..files import new_file
 from ..models.lamp import Lamp
 from ..models.language_motion import PretrainingOptions
 from ..models.text import TextTokenizer, read_vocabulary
-from .encoded import EncodedClip, encode_clips
 from .generator import GeneratorObjective, text_conditions
 from .language_motion import LanguageMotionObjective
 from .length import LengthObjective

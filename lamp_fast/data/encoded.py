@@ -1,4 +1,4 @@
-"""Clips as the tokenizer sees them: what the later stages train on."""
+"""Clips as the tokenizer sees them: what the later stages of training and the metrics read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..config import FRAMES_PER_TOKEN
-from ..data import MotionDataset
 from ..models.tokenizer import MotionTokenizer
+from .clips import MotionDataset
 
 
 @dataclass(frozen=True)
