@@ -1,0 +1,110 @@
+"""The four stages on the console, end to end on a data set of a few clips: train, cut, go on, pack, measure."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lamp_fast.checkpoints.folder import load_lamp
+from lamp_fast.cli.main import main
+from lamp_fast.config import (
+    PRESETS,
+    GeneratorConfig,
+    LampConfig,
+    LanguageMotionConfig,
+    LengthConfig,
+    TokenizerConfig,
+)
+from lamp_fast.motion.skeleton import HUMANML3D
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] a person walks waves left right the hand with forward ##s [DEC]".split()
+TINY = LampConfig(
+    tokenizer=TokenizerConfig(width=8, code_dim=4, num_codes=8),
+    language_motion=LanguageMotionConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_layers=2,
+        num_heads=2,
+        intermediate_size=24,
+        query_intermediate_size=24,
+        max_positions=32,
+        memory_width=12,
+        code_dim=4,
+        num_codes=8,
+        embed_dim=8,
+        max_text_tokens=16,
+        max_pretraining_text_tokens=16,
+    ),
+    generator=GeneratorConfig(
+        num_codes=8, code_dim=4, width=32, num_layers=1, num_heads=1, feedforward_size=16, condition_dim=16
+    ),
+    length=LengthConfig(condition_dim=16, hidden_size=8),
+)
+TEXTS = ["a person walks forward", "a person waves with the left hand"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+    random = np.random.default_rng(0)
+    pose = np.zeros((22, 3))
+    for joint, parent in enumerate(HUMANML3D.parents):
+        pose[joint] = (pose[parent] if joint else [0, 1, 0]) + np.asarray(HUMANML3D.offsets[joint])
+    folder = tmp_path / "data"
+    folder.mkdir()
+    lengths = {"a": 40, "b": 70, "c": 33, "d": 260, "e": 50}
+    arrays = {n: ((pose + random.normal(size=(t, 22, 3)) * 0.02) * 1000).astype(np.int16) for n, t in lengths.items()}
+    np.savez(folder / "clips.npz", **arrays)
+    records = [json.dumps({"id": n, "texts": [TEXTS[i % 2]]}) for i, n in enumerate(lengths)]
+    (folder / "clips.jsonl").write_text("\n".join(records))
+    (folder / "splits.json").write_text(json.dumps({"train": ["a", "b", "c", "d"], "val": ["e"], "test": ["e"]}))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    return tmp_path
+
+
+def train(folder, stage, *more, steps="4"):
+    words = ["train", stage, "--data", f"{folder}/data", "--folder", f"{folder}/model", "--preset", "tiny"]
+    return main([*words, "--steps", steps, "--batch-size", "3", "--precision", "fp32", *more])
+
+
+def test_from_captured_joints_to_a_model(data, capsys):
+    assert train(data, "tokenizer", "--windows", "16", "32") == 0
+    assert train(data, "language-motion", "--from-scratch", "--matching-pairs", "2") == 0
+    assert train(data, "generator") == 0
+    assert train(data, "length") == 0
+    for part in ("tokenizer", "language_motion", "generator", "length"):
+        assert {"config.json", "model.safetensors", "metrics.jsonl"} <= {
+            f.name for f in (data / "model" / part).iterdir()
+        }
+
+    assert main(["pack", f"{data}/model", f"{data}/packed", "--storage", "int8"]) == 0
+    lamp = load_lamp(data / "packed")
+    assert lamp.decode(lamp.encode(torch.zeros(1, 8, 263))).shape == (1, 8, 263)
+
+    capsys.readouterr()
+    for task, field in (("tokenizer", "mpjpe"), ("retrieval", "recall_at_1")):
+        assert main(["eval", task, "--model", f"{data}/packed", "--data", f"{data}/data", "--json"]) == 0
+        assert np.isfinite(json.loads(capsys.readouterr().out)[field])
+
+
+def test_training_again_changes_nothing_and_other_words_are_refused(data, capsys):
+    assert train(data, "tokenizer", "--windows", "16") == 0
+    first = (data / "model" / "tokenizer" / "model.safetensors").read_bytes()
+    assert train(data, "tokenizer", "--windows", "16") == 0
+    assert (data / "model" / "tokenizer" / "model.safetensors").read_bytes() == first
+    assert train(data, "tokenizer", "--windows", "16", steps="6") == 2
+    assert "other steps" in capsys.readouterr().err
+
+
+def test_released_objectives_train(data):
+    assert train(data, "tokenizer", "--windows", "16") == 0
+    assert train(data, "language-motion", "--from-scratch", "--released") == 0
+
+
+@pytest.mark.parametrize("stage", ["language-motion", "generator", "length"])
+def test_a_stage_without_the_one_before_gets_a_sentence(data, capsys, stage):
+    assert train(data, stage) == 2
+    assert str(data / "model") in capsys.readouterr().err
