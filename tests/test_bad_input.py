@@ -176,4 +176,3 @@ def test_sequences(tiny_folder, place, capsys):
     assert re.search("2 prompts, 3 --seconds", error)
     error = refused(capsys, place, WALK, WALK, "--seconds", "1", "2", *model)
     assert re.search("add --sequence", error)
-

@@ -147,6 +147,4 @@ class LampPipeline:
 
 def _segments(request: list[SegmentRequest], lengths: list[int]) -> tuple[Segment, ...]:
     starts = accumulate(lengths[:-1], initial=0)
-    return tuple(
-        Segment(part.prompt, start * FRAMES_PER_TOKEN) for part, start in zip(request, starts, strict=True)
-    )
+    return tuple(Segment(part.prompt, start * FRAMES_PER_TOKEN) for part, start in zip(request, starts, strict=True))

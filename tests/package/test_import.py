@@ -27,6 +27,12 @@ def test_import_is_light(statement):
     assert run(f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])") == "[]"
 
 
+@pytest.mark.parametrize("name", lamp_fast.__all__)
+def test_public_names_resolve(name):
+    assert getattr(lamp_fast, name) is not None
+    assert name in dir(lamp_fast)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = lamp_fast.nonsense
