@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from .errors import LampError
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +62,7 @@ def use_backend(name: str | Backend) -> Iterator[Backend]:
         _block_choice.reset(token)
 
 
-def find_device(name: str = "auto"):
+def find_device(name: str = "auto") -> torch.device:
     """The `torch.device` of that name; "auto" is the GPU if there is one, else the CPU.
 
     Raises `LampError` for a name that torch does not know and for a device that is not there.

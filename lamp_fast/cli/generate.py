@@ -82,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _request(prompts: list[str], seconds: list[float] | None, sequence: bool):
+def _request(
+    prompts: list[str], seconds: list[float] | None, sequence: bool
+) -> tuple[list[str] | list[tuple[str, float | None]], float | None]:
     """-> prompt and seconds as `LampPipeline` takes them."""
     if sequence:
         if seconds and len(seconds) != len(prompts):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -73,8 +74,14 @@ class LampPipeline:
             LampError: a prompt that is empty, too long or without a known word; seconds that are not above 0 or longer
                 than a segment can be; num_samples, num_inference_steps, guidance_scale or seed out of range.
         """
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-            raise LampError(f"num_samples is {num_samples!r}, expected a whole number of at least 1")
+        whole = {"num_samples": num_samples, "num_inference_steps": num_inference_steps, "seed": seed}
+        for name, value in whole.items():
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise LampError(f"{name} is {value!r}, expected a whole number")
+        if num_samples < 1:
+            raise LampError(f"num_samples is {num_samples}, expected at least 1")
+        if not isinstance(guidance_scale, Real):
+            raise LampError(f"guidance_scale is {guidance_scale!r}, expected a number; 1 is without guidance")
         limits = Limits(self.lamp.config.generator.max_tokens, self.lamp.seconds_per_token)
         requests, several = parse(prompt, seconds, limits, split_on_then)
 

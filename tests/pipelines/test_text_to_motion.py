@@ -4,6 +4,8 @@ import torch
 
 from lamp_fast import LampError, LampPipeline, MotionOutput
 from lamp_fast.motion.features import features_to_joints
+from lamp_fast.motion.skeleton import KIT
+from lamp_fast.pipelines.output import Segment
 
 WALK, WAVE = "a person walks forward", "the person waves with the right hand"
 
@@ -101,6 +103,22 @@ def test_features_that_are_not_finite(pipe):
 def test_encode_is_the_way_back(pipe):
     features = torch.from_numpy(pipe(WALK, seconds=1).features)[None]
     assert pipe.lamp.encode(features).shape == (1, 5)
+
+
+@pytest.mark.parametrize("name", ["num_samples", "num_inference_steps", "seed", "guidance_scale"])
+@pytest.mark.parametrize("value", ["3", None])
+def test_options_of_another_type(name, value, pipe):
+    with pytest.raises(LampError, match=f"{name} is {value!r}, expected"):
+        pipe(WALK, **{name: value})
+
+
+@pytest.mark.parametrize("suffix", [".bvh", ".npz", ".gif", ".png"])
+def test_a_motion_of_kit_is_saved(suffix, tmp_path):
+    features = np.random.default_rng(0).normal(size=(7, 251)).astype(np.float32)
+    motion = MotionOutput(features, np.zeros(2, dtype=np.int64), (Segment("walk", 0),), 0, KIT)
+    assert motion.fps == 12.5 and motion.rotations.shape == (7, 21, 4)
+    motion.save(tmp_path / f"motion{suffix}")
+    assert (tmp_path / f"motion{suffix}").stat().st_size > 0
 
 
 def test_unknown_device(tiny_folder):
