@@ -43,9 +43,9 @@ gpu:
 
 # An editable install: Python files count at once; the native module is rebuilt when its sources change.
 .venv/base: .venv/python pyproject.toml setup.py CMakeLists.txt $(shell find csrc -type f)
-	$(BIN)/pip install --editable .
+	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
 .venv/dev: .venv/base
-	$(BIN)/pip install --editable ".[dev]"
+	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@
