@@ -8,8 +8,8 @@ import logging
 # Steps, batch size and learning rate with which lamp-mini was trained.
 STAGES = {
     "tokenizer": (5000, 64, 5e-4, "motion features <-> tokens"),
-    "language-motion": (1500, 32, 3e-4, "the four language-motion tasks"),
-    "generator": (3000, 64, 4e-4, "tokens from text"),
+    "language-motion": (1000, 32, 3e-4, "the four language-motion tasks"),
+    "generator": (2500, 64, 4e-4, "tokens from text"),
     "length": (600, 256, 1e-3, "length from text"),
 }
 

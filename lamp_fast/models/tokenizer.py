@@ -139,11 +139,15 @@ def _sample_rows(latents: Tensor, n: int, shuffle: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class TokenizerLosses:
-    """Losses of released `models/vq/vq_trainer.py`: smooth L1 on all features and on joint positions, commitment."""
+    """Losses of released `models/vq/vq_trainer.py`: smooth L1 on all features and on joint positions, commitment.
+
+    path is ours: smooth L1 on the running sums of the root's turning and walking, whose small errors add up over time.
+    """
 
     reconstruction: Tensor
     positions: Tensor
     commitment: Tensor
+    path: Tensor
     perplexity: Tensor
     total: Tensor
 
@@ -195,9 +199,18 @@ class MotionTokenizer(nn.Module):
         return self.decode(self.quantize(self.encode(features)))
 
     def loss(
-        self, features: Tensor, *, commitment: float = 0.02, positions: float = 0.5, dead_codes: DeadCodes = "random"
+        self,
+        features: Tensor,
+        *,
+        commitment: float = 0.02,
+        positions: float = 0.5,
+        path: float = 0.0,
+        dead_codes: DeadCodes = "random",
     ) -> TokenizerLosses:
-        """Training losses of normalised features (B, T, F); in training mode the codebook takes one step."""
+        """Training losses of normalised features (B, T, F); in training mode the codebook takes one step.
+
+        The weights are the released ones: `total` is reconstruction and the weighted others.
+        """
         latents = self.encode(features)
         # The codebook lives in float32 whatever autocast does: its averages move by less than a bf16 step.
         flat = latents.detach().float().reshape(-1, latents.shape[-1])
@@ -216,7 +229,9 @@ class MotionTokenizer(nn.Module):
             "reconstruction": F.smooth_l1_loss(restored, features),
             "positions": F.smooth_l1_loss(restored[..., span], features[..., span]),
             "commitment": F.mse_loss(latents.float(), quantized),
+            "path": F.smooth_l1_loss(restored[..., :3].cumsum(1), features[..., :3].cumsum(1)),
         }
-        total = losses["reconstruction"] + positions * losses["positions"] + commitment * losses["commitment"]
+        weights = {"reconstruction": 1.0, "positions": positions, "commitment": commitment, "path": path}
+        total = sum(weight * losses[name] for name, weight in weights.items())
         perplexity = torch.exp(-(use * torch.log(use + 1e-7)).sum())
         return TokenizerLosses(**losses, perplexity=perplexity, total=total)

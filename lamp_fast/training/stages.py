@@ -35,7 +35,7 @@ from .text_start import minilm_folder, start_from_minilm
 from .tokenizer import TokenizerObjective
 from .vocabulary import prune_vocabulary
 
-FRAME_OFFSETS = (0, 1, 2, 3)
+FRAME_OFFSETS = (0, 2)
 
 
 class Workspace:

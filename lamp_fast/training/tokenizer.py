@@ -27,16 +27,22 @@ class TokenizerObjective(Objective):
         validation: MotionDataset,
         *,
         windows: tuple[int, ...] = (64,),
+        path: float = 0.001,
         dead_codes: DeadCodes = "random",
     ):
         super().__init__()
         self.model = MotionTokenizer(config)
-        self.windows, self.dead_codes, self.validation = windows, dead_codes, validation
+        self.windows, self.path, self.dead_codes, self.validation = windows, path, dead_codes, validation
         self.mean, self.std = normalisation(train)
         self.clips = [torch.from_numpy((c.features - self.mean) / self.std) for c in train.clips]
         frames = torch.tensor([len(clip) for clip in self.clips])
-        # Clips are drawn by length, so that every frame is used equally often.
-        self.weights = {w: torch.where(frames >= w, frames, 0).double() for w in windows}
+        # By length, and a text with n frames in proportion to sqrt(n), as `TextBalancedSampler`: the many recordings of
+        # a few movements would otherwise take the codes that rare movements need.
+        texts: dict[str, int] = {}
+        for clip in train.clips:
+            texts[clip.texts[0]] = texts.get(clip.texts[0], 0) + len(clip.features)
+        share = torch.tensor([texts[clip.texts[0]] ** -0.5 for clip in train.clips]).double()
+        self.weights = {w: torch.where(frames >= w, frames, 0) * share for w in windows}
         for window, weights in self.weights.items():
             if not weights.any():
                 raise LampError(f"no training clip has {window} frames; choose a shorter window")
@@ -53,7 +59,7 @@ class TokenizerObjective(Objective):
         return {"features": torch.stack(crops)}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return dict(vars(self.model.loss(batch["features"], dead_codes=self.dead_codes)))
+        return dict(vars(self.model.loss(batch["features"], path=self.path, dead_codes=self.dead_codes)))
 
     def training_state(self) -> dict[str, Tensor]:
         return self.model.codebook.training_state()
