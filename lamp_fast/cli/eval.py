@@ -25,6 +25,7 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..checkpoints.folder import load_lamp
+    from ..config import FRAMES_PER_TOKEN
     from ..data import open_dataset
     from ..data.encoded import encode_clips
     from ..metrics.reconstruction import reconstruction_errors
@@ -34,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     dataset = open_dataset(args.data, args.split)
     mean, std = lamp.mean.numpy(), lamp.std.numpy()
     if args.task == "tokenizer":
-        values = vars(reconstruction_errors(lamp.tokenizer, dataset, mean, std))
+        longest = lamp.config.generator.max_tokens * FRAMES_PER_TOKEN
+        cut, whole = (reconstruction_errors(lamp.tokenizer, dataset, mean, std, n) for n in (longest, None))
+        values = {f"{name}_{longest}_frames": value for name, value in vars(cut).items()}
+        values |= {f"{name}_whole_clips": value for name, value in vars(whole).items()}
     else:
         clips = encode_clips(lamp.tokenizer, dataset, mean, std)
         values = vars(text_to_motion_recall(lamp.language_motion, lamp.text_tokenizer, clips))
@@ -43,5 +47,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"{args.task} of {args.model} on {len(dataset)} clips of {args.split}")
     for name, value in values.items():
-        print(f"  {name:16} {value:.4g}" if isinstance(value, float) else f"  {name:16} {value}")
+        print(f"  {name:26} {value:.4g}" if isinstance(value, float) else f"  {name:26} {value}")
     return 0

@@ -11,23 +11,28 @@ from ..models.generator import MotionGenerator
 from ..models.language_motion import LanguageMotionModel
 from ..models.text import TextTokenizer
 from .loop import Batch, Objective
-from .sampling import TextBalancedSampler, pick_texts
+from .paraphrase import paraphrases
+from .sampling import TextBalancedSampler, pick, pick_texts
 
 
 @torch.no_grad()
 def text_conditions(
-    model: LanguageMotionModel, text_tokenizer: TextTokenizer, clips: list[EncodedClip]
+    model: LanguageMotionModel, text_tokenizer: TextTokenizer, clips: list[EncodedClip], wordings: int = 1
 ) -> dict[str, Tensor]:
-    """The condition (D,) of every distinct text. The model is frozen, so each is computed once."""
+    """The conditions (P, D) of every distinct text, one for each of at most `wordings` paraphrases, its own first.
+
+    The model is frozen, so each is computed once.
+    """
     model.eval()
     device = next(model.parameters()).device
-    conditions = {}
-    texts = sorted({text for clip in clips for text in clip.texts})
+    conditions: dict[str, Tensor] = {}
+    reworded = {text: paraphrases(text, wordings) for clip in clips for text in clip.texts}
+    texts = sorted({wording for same in reworded.values() for wording in same})
     for start in range(0, len(texts), 64):
         chunk = texts[start : start + 64]
         ids, mask = text_tokenizer(chunk, model.config.max_text_tokens, truncate=True)
         conditions |= dict(zip(chunk, model.condition(ids.to(device), mask.to(device)).cpu(), strict=True))
-    return conditions
+    return {text: torch.stack([conditions[w] for w in same]) for text, same in reworded.items()}
 
 
 class GeneratorObjective(Objective):
@@ -50,7 +55,7 @@ class GeneratorObjective(Objective):
 
     def _collate(self, clips: list[EncodedClip], draw: torch.Generator) -> Batch:
         batch = collate(clips, self.model.config.max_tokens, draw, self.model.config.pad_id)
-        condition = torch.stack([self.conditions[text] for text in pick_texts(clips, draw)])
+        condition = torch.stack([pick(self.conditions[text], draw) for text in pick_texts(clips, draw)])
         return {"ids": batch["codes"], "lengths": batch["lengths"], "condition": condition}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

@@ -13,11 +13,15 @@ from ..metrics.retrieval import text_to_motion_recall
 from ..models.language_motion import LanguageMotionModel, PretrainingOptions
 from ..models.text import TextTokenizer
 from .loop import Batch, Objective
-from .sampling import TextBalancedSampler, pick_texts
+from .paraphrase import paraphrases
+from .sampling import TextBalancedSampler, pick, pick_texts
 
 
 class LanguageMotionObjective(Objective):
-    """The four pretraining tasks: contrastive, matching, text generation, motion generation."""
+    """The four pretraining tasks: contrastive, matching, text generation, motion generation.
+
+    wordings: how many paraphrases of a text are used; they count as the same text.
+    """
 
     def __init__(
         self,
@@ -26,17 +30,19 @@ class LanguageMotionObjective(Objective):
         validation: list[EncodedClip],
         text_tokenizer: TextTokenizer,
         options: PretrainingOptions | None = None,
+        wordings: int = 1,
     ):
         super().__init__()
         self.model = LanguageMotionModel(config)
-        self.options = options or PretrainingOptions()
+        self.options, self.wordings = options or PretrainingOptions(), wordings
         self.text_tokenizer, self.clips, self.validation = text_tokenizer, train, validation
         self.sampler = TextBalancedSampler(train)
 
     def batch(self, draw: torch.Generator, size: int) -> Batch:
         clips = [self.clips[i] for i in self.sampler.draw(size, draw, distinct=True)]
         texts = pick_texts(clips, draw)
-        ids, mask = self.text_tokenizer(texts, self.model.config.max_pretraining_text_tokens, truncate=True)
+        wordings = [pick(paraphrases(text, self.wordings), draw) for text in texts]
+        ids, mask = self.text_tokenizer(wordings, self.model.config.max_pretraining_text_tokens, truncate=True)
         groups = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         encoded = collate(clips, self.model.config.num_queries, draw, pad_id=0)
         return {

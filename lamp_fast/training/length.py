@@ -10,7 +10,7 @@ from ..config import LengthConfig
 from ..data.encoded import EncodedClip
 from ..models.length import LengthPredictor
 from .loop import Batch, Objective
-from .sampling import TextBalancedSampler, pick_texts
+from .sampling import TextBalancedSampler, pick, pick_texts
 
 
 class LengthObjective(Objective):
@@ -33,7 +33,7 @@ class LengthObjective(Objective):
 
     def batch(self, draw: torch.Generator, size: int) -> Batch:
         clips = [self.clips[i] for i in self.sampler.draw(size, draw, distinct=False)]
-        condition = torch.stack([self.conditions[text] for text in pick_texts(clips, draw)])
+        condition = torch.stack([pick(self.conditions[text], draw) for text in pick_texts(clips, draw)])
         return {"condition": condition, "lengths": self._lengths(clips)}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -43,6 +43,6 @@ class LengthObjective(Objective):
     def evaluate(self) -> dict[str, float]:
         """Mean distance of the most likely length from the true one, in tokens."""
         device = next(self.model.parameters()).device
-        condition = torch.stack([self.conditions[clip.texts[0]] for clip in self.validation]).to(device)
+        condition = torch.stack([self.conditions[clip.texts[0]][0] for clip in self.validation]).to(device)
         predicted = self.model(condition).argmax(-1).cpu() + 1
         return {"error_tokens": float((predicted - self._lengths(self.validation)).abs().float().mean())}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import torch
 
 from ..data.encoded import EncodedClip
+
+T = TypeVar("T")
 
 
 class TextBalancedSampler:
@@ -33,4 +38,9 @@ class TextBalancedSampler:
 
 def pick_texts(clips: list[EncodedClip], draw: torch.Generator) -> list[str]:
     """One of each clip's texts."""
-    return [clip.texts[int(torch.randint(len(clip.texts), (), generator=draw))] for clip in clips]
+    return [pick(clip.texts, draw) for clip in clips]
+
+
+def pick(choices: Sequence[T], draw: torch.Generator) -> T:
+    """One of several, each as likely."""
+    return choices[int(torch.randint(len(choices), (), generator=draw))]

@@ -31,6 +31,7 @@ from .generator import GeneratorObjective, text_conditions
 from .language_motion import LanguageMotionObjective
 from .length import LengthObjective
 from .loop import Objective, TrainingOptions, train
+from .paraphrase import paraphrases
 from .text_start import minilm_folder, start_from_minilm
 from .tokenizer import TokenizerObjective
 from .vocabulary import prune_vocabulary
@@ -41,8 +42,16 @@ FRAME_OFFSETS = (0, 2)
 class Workspace:
     """A model folder in the making and the data set it is trained on."""
 
-    def __init__(self, folder: str | Path, data: str | Path, preset_name: str = "lamp-mini", mirror: bool = True):
-        self.folder, self.data, self.mirror = Path(folder), Path(data), mirror
+    def __init__(
+        self,
+        folder: str | Path,
+        data: str | Path,
+        preset_name: str = "lamp-mini",
+        mirror: bool = True,
+        wordings: int = 16,
+    ):
+        self.folder, self.data = Path(folder), Path(data)
+        self.mirror, self.wordings = mirror, wordings
         self.config: LampConfig = preset(preset_name)
 
     def train_tokenizer(self, options: TrainingOptions, windows: tuple[int, ...] = (64,)) -> None:
@@ -59,7 +68,7 @@ class Workspace:
 
         def objective() -> LanguageMotionObjective:
             config = replace(self.config.language_motion, vocab_size=len(words.pieces))
-            made = LanguageMotionObjective(config, train_set, validation, words, pretraining)
+            made = LanguageMotionObjective(config, train_set, validation, words, pretraining, self.wordings)
             if minilm:
                 start_from_minilm(made.model, words.pieces)
             return made
@@ -96,9 +105,9 @@ class Workspace:
         if not file.is_file():
             if not minilm:
                 raise LampError(f"{file} is missing; put a BERT vocabulary there, or start the text side from MiniLM")
-            texts = sorted({text for clip in clips for text in clip.texts})
+            texts = {w for clip in clips for text in clip.texts for w in paraphrases(text, self.wordings)}
             full = read_vocabulary(minilm_folder() / VOCABULARY)
-            pieces = prune_vocabulary(full, texts, self.config.language_motion.vocab_size)
+            pieces = prune_vocabulary(full, sorted(texts), self.config.language_motion.vocab_size)
             with new_file(file) as partial:
                 partial.write_text("".join(piece + "\n" for piece in pieces), encoding="utf-8")
         return TextTokenizer(file)
@@ -107,7 +116,7 @@ class Workspace:
         model = load_model(self.folder / "language_motion", "cuda" if torch.cuda.is_available() else "cpu")
         train_set, validation = self._encoded("train"), self._encoded("val")
         words = TextTokenizer(self.folder / VOCABULARY)
-        return train_set, validation, text_conditions(model, words, [*train_set, *validation])
+        return train_set, validation, text_conditions(model, words, [*train_set, *validation], self.wordings)
 
 
 def pack(folder: str | Path, destination: str | Path, storage: Storage, card: str | None, licence: str | None) -> None:
