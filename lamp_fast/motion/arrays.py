@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -66,22 +66,22 @@ def _check_motion(motion: torch.Tensor, name: str, frames: int, min_frames: int)
         raise LampError(
             f"{name} have shape {tuple(motion.shape)}, expected at least {min_frames} frame(s) of one motion"
         )
-    if not torch.isfinite(motion).all():
+    if not motion.sum().isfinite():
         raise LampError(f"{name} hold NaN or infinite values, expected finite numbers; repair or drop those frames")
     return motion.float()
 
 
-def to_planes(motion: torch.Tensor) -> torch.Tensor:
-    """Values (..., T, J, C) of C components per joint as planes (J, C, M, T) for M motions.
+def to_components(motion: torch.Tensor) -> list[torch.Tensor]:
+    """Values (..., T, J, C) as C components (J, M, T) of M motions.
 
-    Each component of each joint is contiguous in time, so that every step of a computation is a few long vector
-    operations.
+    Each is contiguous in time, so that every step of a computation is a few long vector operations.
     """
     frames, num_joints, components = motion.shape[-3:]
-    return motion.reshape(-1, num_joints * components).t().contiguous().view(num_joints, components, -1, frames)
+    rows = motion.reshape(-1, num_joints * components).t().contiguous()
+    return list(rows.view(num_joints, components, -1, frames).unbind(1))
 
 
-def from_planes(planes: torch.Tensor, leading_shape: tuple[int, ...]) -> torch.Tensor:
-    """Planes (J, C, M, T) back as (..., T, J, C), where the leading shape (..., T) has M motions."""
-    num_joints, components = planes.shape[:2]
-    return planes.reshape(num_joints * components, -1).t().contiguous().view(*leading_shape, num_joints, components)
+def from_components(components: Sequence[torch.Tensor], leading_shape: Sequence[int]) -> torch.Tensor:
+    """C components (J, M, T) as (..., T, J, C), where the leading shape (..., T) has M motions."""
+    rows = torch.stack(list(components), dim=1)
+    return rows.flatten(0, 1).flatten(1).t().contiguous().view(*leading_shape, -1, len(components))

@@ -25,10 +25,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .arrays import accepts_numpy, check_features, check_joints, from_planes, to_planes
-from .chains import chain_forward_kinematics, chain_rotations, facing, facing_yaw, place_bones, yaw_to_front
-from .rotations import cont6d_to_quaternion, quaternion_to_cont6d
+from .arrays import accepts_numpy, check_features, check_joints, from_components, to_components
+from .chains import (
+    along_chains,
+    bone_rotations,
+    chain_forward_kinematics,
+    chain_rotations,
+    facing,
+    facing_yaw,
+    place_bones,
+    quaternion_of_yaw,
+    yaw_to_front,
+)
+from .components import Components, dot, qinv, qmul, quaternion_to_cont6d
+from .rotations import cont6d_to_quaternion
 from .skeleton import Skeleton
+
+FRAMES_AT_ONCE = 6400
+"""Motions are taken in groups of about this many frames, so that what is computed on stays in the processor's cache."""
 
 
 @functools.cache
@@ -59,7 +73,7 @@ def uniform_skeleton(joints: Tensor, skeleton: Skeleton) -> Tensor:
     by inverse and forward kinematics. Raises `LampError` for NaN, a wrong joint count, or a bone of zero length.
     """
     joints = check_joints(joints, skeleton.num_joints)
-    return from_planes(_uniform(to_planes(joints), skeleton), joints.shape[:-2]).float()
+    return from_components(_uniform(to_components(joints), skeleton), joints.shape[:-2]).float()
 
 
 @accepts_numpy
@@ -71,9 +85,13 @@ def joints_to_features(joints: Tensor, skeleton: Skeleton) -> Tensor:
     Raises `LampError` for NaN, a wrong joint count, fewer than 2 frames, or a bone of zero length.
     """
     joints = check_joints(joints, skeleton.num_joints, min_frames=2)
-    planes = _feature_planes(_start_at_origin(_uniform(to_planes(joints), skeleton), skeleton), skeleton)
-    *motions, frames = joints.shape[:-2]
-    return from_planes(planes[:, None], (*motions, frames - 1)).squeeze(-1)
+    frames = joints.shape[-3]
+    features = joints.new_empty(joints.shape[:-3].numel(), frames - 1, skeleton.feature_dim)
+    motions = max(1, FRAMES_AT_ONCE // frames)
+    for some, result in zip(joints.reshape(-1, *joints.shape[-3:]).split(motions), features.split(motions)):
+        rows = _feature_rows(_start_at_origin(_uniform(to_components(some), skeleton), skeleton), skeleton)
+        result.flatten(0, 1).copy_(rows.flatten(1).t())
+    return features.view(*joints.shape[:-3], *features.shape[1:])
 
 
 @accepts_numpy
@@ -83,7 +101,7 @@ def canonical_joints(joints: Tensor, skeleton: Skeleton) -> Tensor:
     joints: (..., T, J, 3) float, metres. Returns (..., T, J, 3) float32. Raises as `joints_to_features`.
     """
     joints = check_joints(joints, skeleton.num_joints)
-    return from_planes(_start_at_origin(_uniform(to_planes(joints), skeleton), skeleton), joints.shape[:-2])
+    return from_components(_start_at_origin(_uniform(to_components(joints), skeleton), skeleton), joints.shape[:-2])
 
 
 @accepts_numpy
@@ -148,53 +166,66 @@ def mirror_joints(joints: Tensor, skeleton: Skeleton) -> Tensor:
     return joints[..., list(skeleton.mirrored_joints), :] * joints.new_tensor([-1.0, 1.0, 1.0])
 
 
-def _uniform(planes: Tensor, skeleton: Skeleton) -> Tensor:
-    """Joint planes (J, 3, M, T) given the skeleton's bones: float64, in which the released code adds bone to bone."""
-    _, world = chain_rotations(planes, facing_yaw(planes, skeleton, smooth=False), skeleton)
-    offsets = planes.new_tensor(skeleton.target_offsets)
+def _uniform(positions: Components, skeleton: Skeleton) -> Components:
+    """Joints (J, M, T) given the skeleton's bones: float64, in which the released code adds bone to bone."""
+    offsets = positions[0].new_tensor(skeleton.target_offsets)
     legs, above = list(skeleton.leg_joints), [skeleton.parents[joint] for joint in skeleton.leg_joints]
-    first = planes[..., 0]
-    scale = offsets[legs].abs().amax(1).sum() / (first[legs] - first[above]).norm(dim=1).sum(0)
-    return place_bones(world, planes[0] * scale[:, None], offsets, skeleton)
+    leg_bones = torch.stack([c[legs, :, 0] - c[above, :, 0] for c in positions], dim=-1)
+    scale = offsets[legs].abs().amax(1).sum() / leg_bones.norm(dim=-1).sum(0)
+
+    def advance(before: Components, turned: Components) -> Components:
+        # `turned` again, but for the rounding of the released code, which goes by way of the local rotation.
+        return qmul(before, qmul(qinv(before), turned))
+
+    root = quaternion_of_yaw(facing_yaw(positions, skeleton, smooth=False))
+    world = along_chains(advance, root, bone_rotations(positions, skeleton), skeleton)
+    return place_bones(world, [c[:1] * scale[:, None] for c in positions], offsets, skeleton)
 
 
-def _start_at_origin(planes: Tensor, skeleton: Skeleton) -> Tensor:
-    """Float64 joint planes put on the floor, at the origin and facing +Z in their first frame, float32."""
-    right_hip, left_hip, right_shoulder, left_shoulder = planes[list(skeleton.face_joints), :, :, :1]
-    w, y = yaw_to_front(facing(right_hip - left_hip + (right_shoulder - left_shoulder)), torch.float32)
-    floor = planes[:, 1].amin((0, 2))
-    start = torch.stack([planes[0, 0, :, 0], floor, planes[0, 2, :, 0]])
-    x, height, z = (planes - start[..., None]).float().unbind(1)
+def _start_at_origin(positions: Components, skeleton: Skeleton) -> Components:
+    """Float64 joints (J, M, T) put on the floor, at the origin and facing +Z in their first frame, float32."""
+    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face_joints
+    first = [c[:, :, :1] for c in positions]
+    across = [c[right_hip] - c[left_hip] + (c[right_shoulder] - c[left_shoulder]) for c in first]
+    w, y = yaw_to_front(facing(across), torch.float32)
+    floor = positions[1].amin(-1, keepdim=True).amin(0)
+    x, height, z = ((c - start).float() for c, start in zip(positions, (first[0][0], floor, first[2][0])))
     x, z = _turn(w, y, x, z)
-    return torch.stack([x, height, z], dim=1)
+    return [x, height, z]
 
 
-def _feature_planes(planes: Tensor, skeleton: Skeleton) -> Tensor:
-    """Features (F, M, T-1) of joint planes (J, 3, M, T) that start at the origin."""
-    w, y = facing_yaw(planes, skeleton, smooth=True)
-    before, after = (w[:, :-1], y[:, :-1]), (w[:, 1:], y[:, 1:])
-    local, _ = chain_rotations(planes, (w, y), skeleton)
+def _feature_rows(positions: Components, skeleton: Skeleton) -> Tensor:
+    """Features (F, M, T-1) of joints (J, M, T) that start at the origin."""
+    yaw = facing_yaw(positions, skeleton, smooth=True)
+    now, after = [c[:, :-1] for c in yaw], [c[:, 1:] for c in yaw]
+    poses = [c[..., :-1] for c in positions]
+    steps = [c.diff(dim=-1) for c in positions]
+    rotations = chain_rotations(bone_rotations(poses, skeleton), quaternion_of_yaw(now), skeleton)
 
-    x, height, z = planes[..., :-1].unbind(1)
-    position_x, position_z = _turn(*before, x[1:] - x[0], z[1:] - z[0])
-    steps = planes.diff(dim=-1)
-    step_x, rise, step_z = steps.unbind(1)
-    velocity_x, velocity_z = _turn(*before, step_x, step_z)
+    x, height, z = poses
+    x, z = _turn(*now, x[1:] - x[0], z[1:] - z[0])
+    step_x, rise, step_z = steps
+    velocity_x, velocity_z = _turn(*now, step_x, step_z)
     feet = [*skeleton.left_foot, *skeleton.right_foot]
-
+    foot_steps = [c[feet] for c in steps]
     parts = {
-        "yaw_velocity": (after[1] * before[0] - after[0] * before[1]).clamp(-1, 1).asin(),
-        "root_velocity": torch.stack(_turn(*after, step_x[0], step_z[0])),
-        "root_height": height[0],
-        "positions": torch.stack([position_x, height[1:], position_z], dim=1),
-        "rotations": quaternion_to_cont6d(local[1:, ..., :-1], dim=1),
-        "velocities": torch.stack([velocity_x, rise, velocity_z], dim=1),
-        "contacts": (steps[feet].square().sum(1) < skeleton.foot_threshold).to(planes.dtype),
+        "yaw_velocity": [(after[1] * now[0] - after[0] * now[1]).clamp(-1, 1).asin()],
+        "root_velocity": _turn(*after, step_x[0], step_z[0]),
+        "root_height": [height[0]],
+        "positions": [x, height[1:], z],
+        "rotations": quaternion_to_cont6d(rotations),
+        "velocities": [velocity_x, rise, velocity_z],
+        "contacts": [dot(foot_steps, foot_steps) < skeleton.foot_threshold],
     }
-    return torch.cat([parts[name].reshape(-1, *x.shape[1:]) for name in feature_slices(skeleton)])
+    rows = x.new_empty(skeleton.feature_dim, *x.shape[1:])
+    for name, part in feature_slices(skeleton).items():
+        per_joint = rows[part].unflatten(0, (-1, len(parts[name])))
+        for i, component in enumerate(parts[name]):
+            per_joint[:, i] = component
+    return rows
 
 
-def _turn(w: Tensor, y: Tensor, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+def _turn(w: Tensor, y: Tensor, x: Tensor, z: Tensor) -> Components:
     """Horizontal vectors (x, z) turned about +Y by the quaternion (w, 0, y, 0): `qrot` without its zeros."""
     across_x, across_z = y * z, -(y * x)
-    return x + 2 * (w * across_x + y * across_z), z + 2 * (w * across_z - y * across_x)
+    return [torch.add(x, w * across_x + y * across_z, alpha=2), torch.add(z, w * across_z - y * across_x, alpha=2)]

@@ -1,83 +1,61 @@
 """Rotations: unit quaternions (w, x, y, z), matrices, 6-d vectors (first two matrix columns), Euler angles, axis-angle.
 
-Functions take any leading dims and broadcast; NumPy arrays in give arrays out. Where `dim` is given, components lie
-along that dim instead of the last one, so that long planes of numbers need not be interleaved.
-
-Source: released `common/quaternion.py`. `qmul`, `qrot`, `qinv`, `qnormalize` and `qbetween` round as the released
-float32 code does on a CPU with fused multiply-add: where a bone points against its rest direction, rounding of the last
-bit grows to visible angles.
+Functions take any leading dims and broadcast; NumPy arrays in give arrays out. Source: released `common/quaternion.py`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 from ..errors import LampError
+from . import components
 from .arrays import accepts_numpy
-
-Components = tuple[Tensor, ...] | list[Tensor]
 
 EULER_ORDERS = ("xyz", "xzy", "yxz", "yzx", "zxy", "zyx")
 
 
+def _by_components(function: Callable[..., Iterable[Tensor]], *operands: Tensor) -> Tensor:
+    """Apply a function of `components` to operands (..., C) that broadcast."""
+    shape = torch.broadcast_shapes(*(operand.shape[:-1] for operand in operands))
+    return torch.stack([*function(*(operand.expand(*shape, -1).movedim(-1, 0) for operand in operands))], dim=-1)
+
+
 @accepts_numpy
-def qmul(q: Tensor, r: Tensor, dim: int = -1) -> Tensor:
+def qmul(q: Tensor, r: Tensor) -> Tensor:
     """Product q r of quaternions (..., 4): the rotation r followed by q."""
-    qw, qx, qy, qz = q.unbind(dim)
-    rw, rx, ry, rz = r.unbind(dim)
-    return torch.stack(
-        [
-            rw * qw - rx * qx - ry * qy - rz * qz,
-            rw * qx + rx * qw - ry * qz + rz * qy,
-            rw * qy + rx * qz + ry * qw - rz * qx,
-            rw * qz - rx * qy + ry * qx + rz * qw,
-        ],
-        dim=dim,
-    )
+    return _by_components(components.qmul, q, r)
 
 
 @accepts_numpy
-def qinv(q: Tensor, dim: int = -1) -> Tensor:
+def qinv(q: Tensor) -> Tensor:
     """Inverse of unit quaternions (..., 4): the conjugate."""
-    w, x, y, z = q.unbind(dim)
-    return torch.stack([w, -x, -y, -z], dim=dim)
+    return _by_components(components.qinv, q)
 
 
 @accepts_numpy
-def qrot(q: Tensor, v: Tensor, dim: int = -1) -> Tensor:
+def qrot(q: Tensor, v: Tensor) -> Tensor:
     """Vectors v (..., 3) rotated by unit quaternions q (..., 4)."""
-    w, *axis = q.unbind(dim)
-    v = v.unbind(dim)
-    once = _cross(axis, v)
-    twice = _cross(axis, once)
-    return torch.stack([a + 2 * (w * b + c) for a, b, c in zip(v, once, twice)], dim=dim)
+    return _by_components(components.qrot, q, v)
 
 
 @accepts_numpy
-def qnormalize(q: Tensor, dim: int = -1) -> Tensor:
+def qnormalize(q: Tensor) -> Tensor:
     """Quaternions (..., 4) scaled to length one."""
-    return q / length(q.unbind(dim)).unsqueeze(dim)
+    return _by_components(components.normalize, q)
 
 
 @accepts_numpy
-def qbetween(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
+def qbetween(a: Tensor, b: Tensor) -> Tensor:
     """Unit quaternion (..., 4) of the shortest rotation that turns vectors a (..., 3) into the direction of b (..., 3).
 
-    Opposite vectors get a half turn about an axis across a (the released code gives NaN; it is also wrong for exactly
-    three vectors).
+    Opposite vectors get a half turn about an axis across a, a zero vector the identity (the released code gives NaN for
+    both; it is also wrong for exactly three vectors).
     """
-    ax, ay, az = a.unbind(dim)
-    bx, by, bz = b.unbind(dim)
-    lengths = ((ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz)).sqrt()
-    q = [lengths + (ax * bx + ay * by + az * bz), *_cross((ax, ay, az), (bx, by, bz))]
-    norm = length(q)
-    opposite = norm <= 4 * torch.finfo(norm.dtype).eps * lengths
-    zero = torch.zeros_like(ax)
-    half_turn = qnormalize(torch.stack([zero, torch.where((ax == 0) & (az == 0), 1.0, -az), zero, ax]), 0)
-    return torch.stack([torch.where(opposite, h, c / norm) for h, c in zip(half_turn, q)], dim=dim)
+    return _by_components(components.qbetween, a, b)
 
 
 @accepts_numpy
@@ -147,21 +125,9 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
 
 
 @accepts_numpy
-def quaternion_to_cont6d(q: Tensor, dim: int = -1) -> Tensor:
-    """First two matrix columns (..., 6) of quaternions (..., 4), which need not be of length one."""
-    w, x, y, z = q.unbind(dim)
-    s = 2 / (w * w + x * x + y * y + z * z)
-    return torch.stack(
-        [
-            1 - s * (y * y + z * z),
-            s * (x * y + z * w),
-            s * (x * z - y * w),
-            s * (x * y - z * w),
-            1 - s * (x * x + z * z),
-            s * (y * z + x * w),
-        ],
-        dim=dim,
-    )
+def quaternion_to_cont6d(q: Tensor) -> Tensor:
+    """First two matrix columns (..., 6) of unit quaternions (..., 4)."""
+    return _by_components(components.quaternion_to_cont6d, q)
 
 
 @accepts_numpy
@@ -233,24 +199,3 @@ def expmap_to_quaternion(rotation: Tensor) -> Tensor:
 def _check_order(order: str) -> None:
     if order not in EULER_ORDERS:
         raise LampError(f"Euler order is {order!r}, expected one of {', '.join(EULER_ORDERS)}")
-
-
-def _cross(a: Components, b: Components) -> Components:
-    """Cross product of vectors given by components, rounded as `torch.linalg.cross` does on CPUs."""
-    (ax, ay, az), (bx, by, bz) = a, b
-    return [
-        torch.addcmul(-(az * by), ay, bz),
-        torch.addcmul(-(ax * bz), az, bx),
-        torch.addcmul(-(ay * bx), ax, by),
-    ]
-
-
-def length(components: Components) -> Tensor:
-    """Euclidean length of vectors given by components, correct to the last bit."""
-    squares = components[0] * components[0]
-    for component in components[1:]:
-        squares = squares + component * component
-    root = squares.sqrt()
-    # One Newton step: vectorised roots may miss the last bit.
-    residual = torch.addcmul(squares, root, root, value=-1)
-    return torch.addcdiv(root, residual, root.clamp(min=torch.finfo(root.dtype).tiny), value=0.5)

@@ -100,6 +100,16 @@ class Skeleton:
         return tuple(directions)
 
     @cached_property
+    def chain_references(self) -> tuple[int, ...]:
+        """Joint before each joint in its chain, where a chain starts the root; -1 for the root."""
+        references = [-1] * self.num_joints
+        for chain in self.chains:
+            references[chain[1]] = 0
+            for previous, joint in pairwise(chain[1:]):
+                references[joint] = previous
+        return tuple(references)
+
+    @cached_property
     def chain_steps(self) -> tuple[tuple[int, ...], ...]:
         """Step k has the k-th joint of every chain that long, longest first: each step continues the one before."""
         chains = sorted(self.chains, key=len, reverse=True)

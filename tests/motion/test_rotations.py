@@ -72,12 +72,12 @@ def test_matrix_and_6d_come_back():
     assert torch.allclose(rot.matrix_to_quaternion(rot.quaternion_to_matrix(half_turns)), half_turns)
 
 
-def test_components_may_lie_along_another_dim():
-    q, r = random_quaternions(5, 7), random_quaternions(5, 7, seed=1)
-    v = torch.randn(5, 7, 3, dtype=torch.float64)
-    for function, other in ((rot.qmul, r), (rot.qrot, v)):
-        assert torch.equal(function(q.mT, other.mT, dim=1).mT, function(q, other))
-    assert torch.equal(rot.qbetween(v.mT, v.flip(0).mT, dim=1).mT, rot.qbetween(v, v.flip(0)))
+def test_operands_broadcast_and_need_not_be_contiguous():
+    q, r = random_quaternions(5, 7), random_quaternions(7, 5, seed=1).transpose(0, 1)
+    v = torch.randn(7, 3, dtype=torch.float64)
+    assert torch.equal(rot.qmul(q, r), rot.qmul(q, r.contiguous()))
+    assert torch.equal(rot.qmul(q[0, 0], q), rot.qmul(q[0, 0].expand_as(q), q))
+    assert torch.equal(rot.qrot(q, v), rot.qrot(q, v.expand(5, 7, 3)))
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])
@@ -94,6 +94,12 @@ def test_qbetween_of_opposite_vectors_is_a_half_turn(vector, dtype):
     q = rot.qbetween(a, -a)
     torch.testing.assert_close(rot.qrot(q, a), -a)
     torch.testing.assert_close(q.norm(dim=-1), torch.ones(1, dtype=dtype))
+
+
+def test_qbetween_of_a_zero_vector_is_the_identity():
+    identity = torch.tensor([1.0, 0, 0, 0])
+    assert torch.equal(rot.qbetween(torch.zeros(3), torch.ones(3)), identity)
+    assert torch.equal(rot.qbetween(torch.ones(3), torch.zeros(3)), identity)
 
 
 def test_slerp_keeps_speed_and_takes_the_short_way():
