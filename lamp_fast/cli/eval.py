@@ -25,20 +25,20 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..checkpoints.folder import load_lamp
-    from ..config import FRAMES_PER_TOKEN
     from ..data import open_dataset
     from ..data.encoded import encode_clips
-    from ..metrics.reconstruction import reconstruction_errors
+    from ..metrics.reconstruction import protocols, reconstruction_errors
     from ..metrics.retrieval import text_to_motion_recall
 
     lamp = load_lamp(args.model)
     dataset = open_dataset(args.data, args.split)
     mean, std = lamp.mean.numpy(), lamp.std.numpy()
     if args.task == "tokenizer":
-        longest = lamp.config.generator.max_tokens * FRAMES_PER_TOKEN
-        cut, whole = (reconstruction_errors(lamp.tokenizer, dataset, mean, std, n) for n in (longest, None))
-        values = {f"{name}_{longest}_frames": value for name, value in vars(cut).items()}
-        values |= {f"{name}_whole_clips": value for name, value in vars(whole).items()}
+        values = {}
+        for protocol, clips in protocols(dataset).items():
+            values[f"{protocol}_clips"] = len(clips)
+            errors = reconstruction_errors(lamp.tokenizer, clips, mean, std)
+            values |= {f"{protocol}_{name}": value for name, value in vars(errors).items()}
     else:
         clips = encode_clips(lamp.tokenizer, dataset, mean, std)
         values = vars(text_to_motion_recall(lamp.language_motion, lamp.text_tokenizer, clips))

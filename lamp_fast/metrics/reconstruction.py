@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,24 +27,29 @@ class ReconstructionErrors:
     root_drift: float
 
 
+def protocols(dataset: MotionDataset) -> dict[str, MotionDataset]:
+    """The same clips, seen three ways; what a tokenizer makes of long clips differs.
+
+    released: clips of 40 to 199 frames, as the released loaders take them (HumanML3D's rule; longer ones are dropped).
+    first_196: the first 196 frames of every clip, the longest motion that a generator of 49 tokens makes.
+    whole: every clip from end to end.
+    """
+    usual = [clip for clip in dataset.clips if 40 <= len(clip.features) < 200]
+    cut = [replace(clip, features=clip.features[:196]) for clip in dataset.clips]
+    return {"released": replace(dataset, clips=usual), "first_196": replace(dataset, clips=cut), "whole": dataset}
+
+
 @torch.no_grad()
 def reconstruction_errors(
-    model: MotionTokenizer,
-    dataset: MotionDataset,
-    mean: np.ndarray,
-    std: np.ndarray,
-    max_frames: int | None = None,
+    model: MotionTokenizer, dataset: MotionDataset, mean: np.ndarray, std: np.ndarray
 ) -> ReconstructionErrors:
-    """Encode, quantise and decode the clips of a data set, each cut to a whole number of tokens.
-
-    max_frames: how much of each clip counts, from its start; the released evaluation knows no clip of over 196 frames.
-    """
+    """Encode, quantise and decode every clip of a data set, cut to a whole number of tokens."""
     device = next(model.parameters()).device
     mean_, std_ = (torch.from_numpy(a).to(device) for a in (mean, std))
     aligned = glob = drift = 0.0
     frames = clips = 0
     for clip in dataset.clips:
-        length = len(clip.features[:max_frames]) // FRAMES_PER_TOKEN * FRAMES_PER_TOKEN
+        length = len(clip.features) // FRAMES_PER_TOKEN * FRAMES_PER_TOKEN
         if not length:
             continue
         features = torch.from_numpy(clip.features[None, :length]).to(device)

@@ -1,16 +1,26 @@
 """Metrics on inputs whose answer is known."""
 
+import numpy as np
 import pytest
 import torch
 
-from lamp_fast.metrics.reconstruction import mpjpe
+from lamp_fast.data import Clip, MotionDataset
+from lamp_fast.metrics.reconstruction import mpjpe, protocols
 from lamp_fast.metrics.retrieval import recall
+from lamp_fast.motion.skeleton import HUMANML3D
 
 
 def test_mpjpe_of_a_shift_is_its_length():
     joints = torch.randn(7, 22, 3, dtype=torch.float64)
     assert mpjpe(joints, joints) == 0
     assert mpjpe(joints, joints + torch.tensor([3.0, 0.0, 4.0])) == pytest.approx(5.0)
+
+
+def test_protocols_take_the_clips_they_say():
+    clips = [Clip(str(t), np.zeros((t, 263), np.float32), ("walk",)) for t in (39, 40, 199, 200, 300)]
+    sets = protocols(MotionDataset(clips, HUMANML3D))
+    lengths = {name: [len(clip.features) for clip in data.clips] for name, data in sets.items()}
+    assert lengths == {"released": [40, 199], "first_196": [39, 40, 196, 196, 196], "whole": [39, 40, 199, 200, 300]}
 
 
 def test_recall_counts_texts_and_ties_against_us():

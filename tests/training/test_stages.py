@@ -86,8 +86,8 @@ def test_from_captured_joints_to_a_model(data, capsys):
 
     capsys.readouterr()
     for task, field in (
-        ("tokenizer", "mpjpe_196_frames"),
-        ("tokenizer", "root_drift_whole_clips"),
+        ("tokenizer", "released_mpjpe"),
+        ("tokenizer", "whole_root_drift"),
         ("retrieval", "recall_at_1"),
     ):
         assert main(["eval", task, "--model", f"{data}/packed", "--data", f"{data}/data", "--json"]) == 0
