@@ -9,7 +9,7 @@ import logging
 STAGES = {
     "tokenizer": (5000, 64, 5e-4, "motion features <-> tokens"),
     "language-motion": (1000, 32, 3e-4, "the four language-motion tasks"),
-    "generator": (1600, 64, 4e-4, "tokens from text"),
+    "generator": (2000, 64, 4e-4, "tokens from text"),
     "length": (600, 256, 1e-3, "length from text"),
 }
 
