@@ -29,11 +29,13 @@ class Golden:
     def __getitem__(self, name):
         return self.data[name]
 
-    def state_dict(self, key: str):
+    def state_dict(self, *keys: str):
+        """The released weights under the first of these keys that the checkpoint has."""
         import torch
 
         file = self.folder / self.meta["checkpoints"][0]["file"]
-        return torch.load(file, map_location="cpu", weights_only=True)[key]
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        return checkpoint[next(key for key in keys if key in checkpoint)]
 
     def check(self, name: str, value) -> None:
         """Compare with the expected tensor: absolute tolerance as stated in meta.json, integers exactly."""

@@ -1,6 +1,7 @@
 """Stage A as released: HumanVQVAE (`models/vq/{vqvae,encdec,resnet,quantize_cnn,vq_trainer}.py`).
 
-`p` is the released state dict; `prefix` leads to the part that a function reads.
+`p` is the released state dict; `prefix` leads to the part that a function reads; `growth` is the factor between the
+dilations of two residual blocks, which leaves no trace in the weights.
 """
 
 from __future__ import annotations
@@ -24,22 +25,24 @@ def _count(p: dict[str, Tensor], pattern: str) -> int:
     return n
 
 
-def _residual_blocks(p: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+def _residual_blocks(p: dict[str, Tensor], name: str, x: Tensor, growth: int) -> Tensor:
     depth = _count(p, name + ".model.{}.conv1.weight")
     for i in range(depth):
-        dilation = DILATION_GROWTH ** (depth - 1 - i)
+        dilation = growth ** (depth - 1 - i)
         h = _conv(p, f"{name}.model.{i}.conv1", F.relu(x), padding=dilation, dilation=dilation)
         x = x + _conv(p, f"{name}.model.{i}.conv2", F.relu(h))
     return x
 
 
-def encode(p: dict[str, Tensor], motion: Tensor, prefix: str = "vqvae.encoder.") -> Tensor:
+def encode(
+    p: dict[str, Tensor], motion: Tensor, prefix: str = "vqvae.encoder.", growth: int = DILATION_GROWTH
+) -> Tensor:
     """motion (B, T, C) normalised -> (B, code_dim, T/4)."""
     x = F.relu(_conv(p, f"{prefix}model.0", motion.transpose(1, 2), padding=1))
     stage = 2
     while f"{prefix}model.{stage}.0.weight" in p:
         x = _conv(p, f"{prefix}model.{stage}.0", x, stride=2, padding=1)
-        x = _residual_blocks(p, f"{prefix}model.{stage}.1", x)
+        x = _residual_blocks(p, f"{prefix}model.{stage}.1", x, growth)
         stage += 1
     return _conv(p, f"{prefix}model.{stage}", x, padding=1)
 
@@ -50,37 +53,37 @@ def quantize(codebook: Tensor, x: Tensor) -> Tensor:
     return distance.argmin(-1)
 
 
-def decode(p: dict[str, Tensor], x: Tensor, prefix: str = "vqvae.decoder.") -> Tensor:
+def decode(p: dict[str, Tensor], x: Tensor, prefix: str = "vqvae.decoder.", growth: int = DILATION_GROWTH) -> Tensor:
     """x (B, code_dim, n) -> motion (B, 4n, C)."""
     x = F.relu(_conv(p, f"{prefix}model.0", x, padding=1))
     stage = 2
     while f"{prefix}model.{stage}.2.weight" in p:
-        x = _residual_blocks(p, f"{prefix}model.{stage}.0", x)
+        x = _residual_blocks(p, f"{prefix}model.{stage}.0", x, growth)
         x = _conv(p, f"{prefix}model.{stage}.2", F.interpolate(x, scale_factor=2, mode="nearest"), padding=1)
         stage += 1
     x = F.relu(_conv(p, f"{prefix}model.{stage}", x, padding=1))
     return _conv(p, f"{prefix}model.{stage + 2}", x, padding=1).transpose(1, 2)
 
 
-def codes(p: dict[str, Tensor], motion: Tensor) -> Tensor:
+def codes(p: dict[str, Tensor], motion: Tensor, growth: int = DILATION_GROWTH) -> Tensor:
     """motion (B, T, C) -> codes (B, T/4)."""
-    latents = encode(p, motion).transpose(1, 2)
+    latents = encode(p, motion, growth=growth).transpose(1, 2)
     return quantize(p["vqvae.quantizer.codebook"], latents.reshape(-1, latents.shape[-1])).view(latents.shape[:2])
 
 
-def decode_codes(p: dict[str, Tensor], ids: Tensor) -> Tensor:
+def decode_codes(p: dict[str, Tensor], ids: Tensor, growth: int = DILATION_GROWTH) -> Tensor:
     """`forward_decoder`: ids (1, n) -> motion (1, 4n, C). As released it takes one sample at a time."""
     x = F.embedding(ids, p["vqvae.quantizer.codebook"]).reshape(1, -1, p["vqvae.quantizer.codebook"].shape[1])
-    return decode(p, x.transpose(1, 2))
+    return decode(p, x.transpose(1, 2), growth=growth)
 
 
-def losses(p: dict[str, Tensor], motion: Tensor) -> dict[str, Tensor]:
+def losses(p: dict[str, Tensor], motion: Tensor, growth: int = DILATION_GROWTH) -> dict[str, Tensor]:
     """Forward pass and the trainer's losses for motion (B, T, C)."""
     codebook = p["vqvae.quantizer.codebook"]
-    latents = encode(p, motion)
-    ids = codes(p, motion)
+    latents = encode(p, motion, growth=growth)
+    ids = codes(p, motion, growth)
     quantized = F.embedding(ids, codebook).transpose(1, 2)
-    recon = decode(p, latents + (quantized - latents).detach())
+    recon = decode(p, latents + (quantized - latents).detach(), growth=growth)
     joints = (motion.shape[-1] + 1) // 12
     local = slice(4, 4 + (joints - 1) * 3)
     commit = F.mse_loss(latents, quantized)

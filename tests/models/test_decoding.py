@@ -69,6 +69,7 @@ def test_released_generate_alone(golden, released_generator, padding):
             num_inference_steps=run["timesteps"],
             guidance_scale=run["cond_scale"],
             temperature=run["temperature"],
+            top_k=top_k(model.config, run),
             noise=fixture[f"noise_{prefix}"][:, sample : sample + 1, :length],
         )
         fixture.check(f"single{sample}_final_ids", ids)
@@ -85,6 +86,7 @@ def test_exact_batch_equals_the_released_samples_alone(golden, released_generato
         num_inference_steps=run["timesteps"],
         guidance_scale=run["cond_scale"],
         temperature=run["temperature"],
+        top_k=top_k(model.config, run),
         noise=fixture[f"noise_{prefix}"],
     )
     for sample, length in enumerate(lengths):

@@ -1,5 +1,7 @@
 """MotionTokenizer against the released numbers, and its own properties."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,8 +14,9 @@ TINY = TokenizerConfig(feature_dim=23, width=12, code_dim=8, num_codes=16)
 
 
 def released_tokenizer(fixture) -> MotionTokenizer:
-    state = fixture.state_dict(fixture.meta["checkpoints"][0]["top_level_keys"][-1])
-    model = MotionTokenizer(released.config_from_released(state))
+    state = fixture.state_dict("net", "vq_model")
+    growth = fixture.config["dilation_growth_rate"]
+    model = MotionTokenizer(replace(released.config_from_released(state), dilation_growth=growth))
     model.load_state_dict(released.convert(state))
     return model.eval()
 

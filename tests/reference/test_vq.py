@@ -9,17 +9,27 @@ from lamp_fast.reference import vq
 @pytest.mark.parametrize("name", ["vq_t2m", "vq_kit"])
 def test_released_numbers(golden, name):
     fixture = golden(name)
-    p = fixture.state_dict(fixture.meta["checkpoints"][0]["top_level_keys"][-1])
+    p, growth = fixture.state_dict("net", "vq_model"), fixture.config["dilation_growth_rate"]
     for t in (n.removeprefix("motion_") for n in fixture.data if n.startswith("motion_")):
         motion = fixture[f"motion_{t}"]
-        ids = vq.codes(p, motion)
-        fixture.check(f"enc_{t}", vq.encode(p, motion))
+        ids = vq.codes(p, motion, growth)
+        fixture.check(f"enc_{t}", vq.encode(p, motion, growth=growth))
         fixture.check(f"codes_{t}", ids)
-        for key, value in vq.losses(p, motion).items():
+        for key, value in vq.losses(p, motion, growth).items():
             fixture.check(f"{key}_{t}", value)
         for b in range(len(motion)):
             if f"fwddec_{t}_{b}" in fixture.data:
-                fixture.check(f"fwddec_{t}_{b}", vq.decode_codes(p, ids[b : b + 1]))
+                fixture.check(f"fwddec_{t}_{b}", vq.decode_codes(p, ids[b : b + 1], growth))
+
+
+def test_encoders_of_the_pretraining(golden):
+    """The released checkpoint holds two: a motion encoder for the latents, the tokenizer's for the codes."""
+    fixture = golden("lamp_pretrain")
+    p, growth = fixture.state_dict("motion_qformer"), fixture.config["vq"]["dilation_growth_rate"]
+    motion = fixture["motion"]
+    fixture.check("enc", vq.encode(p, motion, "motion_encoder.", growth).transpose(1, 2))
+    tokenizer = {name.removeprefix("vq_model."): tensor for name, tensor in p.items()}
+    fixture.check("motion_targets", vq.codes(tokenizer, motion, growth))
 
 
 @pytest.mark.parametrize("variant", ["alive", "dead", "first"])
