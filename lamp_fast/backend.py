@@ -62,6 +62,11 @@ def use_backend(name: str | Backend) -> Iterator[Backend]:
         _block_choice.reset(token)
 
 
+def triton_is_interpreted() -> bool:
+    """Whether kernels run in Triton's interpreter, which takes tensors of the CPU; for tests."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
 def find_device(name: str = "auto") -> torch.device:
     """The `torch.device` of that name; "auto" is the GPU if there is one, else the CPU.
 
@@ -115,7 +120,7 @@ def _triton() -> Availability:
 
     if find_spec("triton") is None:
         return Availability(False, "triton is not installed: pip install triton")
-    if os.environ.get("TRITON_INTERPRET") == "1":
+    if triton_is_interpreted():
         return Availability(True, "kernels run in the interpreter (TRITON_INTERPRET=1), for tests only")
     if not torch.cuda.is_available():
         return Availability(False, "torch sees no GPU")

@@ -3,6 +3,7 @@
 Nothing else registers with torch. Eager calls go straight to the implementation; inside `torch.compile` an operator is
 one opaque call, except `sequence_attention`, which training differentiates and the compiler may fuse.
 
+Backend triton covers every operator for tensors on a GPU; `sequence_attention` in half precision, without gradients.
 Backend native covers `codebook_lookup` and the noise of `philox_uniform` and `decode_step`, for tensors on the CPU.
 Everything else runs the PyTorch reference.
 """
@@ -10,7 +11,7 @@ Everything else runs the PyTorch reference.
 import torch
 from torch import Tensor
 
-from .backend import Backend, current_backend
+from .backend import Backend, current_backend, triton_is_interpreted
 from .errors import LampError
 from .kernels.codebook_lookup import codebook_lookup_ref
 from .kernels.decode_step import decode_step_ref
@@ -48,6 +49,12 @@ def sequence_attention(
     """
     if mode not in ATTENTION_MODES:
         raise LampError(f"sequence_attention: there is no mode {mode!r}; choose one of {', '.join(ATTENTION_MODES)}")
+    differentiated = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    if not torch.compiler.is_compiling() and not differentiated and dropout == 0 and _triton_reaches(q):
+        from .kernels.sequence_attention_triton import MAX_TOKENS, sequence_attention_triton
+
+        if q.shape[2] <= MAX_TOKENS and q.dtype in (torch.float16, torch.bfloat16):
+            return sequence_attention_triton(q, k, v, lengths, mode)
     return sequence_attention_ref(q, k, v, lengths, mode, dropout)
 
 
@@ -86,7 +93,15 @@ def _native_reaches(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and current_backend() is Backend.NATIVE
 
 
+def _triton_reaches(tensor: Tensor) -> bool:
+    return current_backend() is Backend.TRITON and (tensor.is_cuda or triton_is_interpreted())
+
+
 def _run_codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
+    if _triton_reaches(x):
+        from .kernels.codebook_lookup_triton import codebook_lookup_triton
+
+        return codebook_lookup_triton(x, codebook)
     if not _native_reaches(x):
         return codebook_lookup_ref(x, codebook)
     from . import _native
@@ -98,6 +113,10 @@ def _run_codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
 
 
 def _run_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
+    if _triton_reaches(seeds):
+        from .kernels.philox_triton import philox_uniform_triton
+
+        return philox_uniform_triton(seeds, samples, step, num_positions, num_codes)
     if not _native_reaches(seeds):
         return philox_uniform_ref(seeds, samples, step, num_positions, num_codes)
     from . import _native
@@ -106,6 +125,10 @@ def _run_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions
 
 
 def _run_decode_step(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options):
+    if _triton_reaches(logits):
+        from .kernels.decode_step_triton import decode_step_triton
+
+        return decode_step_triton(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options)
     if noise is None and _native_reaches(logits):
         noise = _run_philox_uniform(seeds, samples, step, *logits.shape[1:])
     return decode_step_ref(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options)

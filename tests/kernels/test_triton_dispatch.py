@@ -1,0 +1,63 @@
+"""Under backend triton `ops` launches the Triton kernel, alone and as an operator registered with torch."""
+
+from unittest import mock
+
+import pytest
+import torch
+
+from lamp_fast import ops
+from lamp_fast.backend import use_backend
+
+pytest.importorskip("triton")
+
+
+def tensors(device):
+    torch.manual_seed(0)
+    ids = torch.randint(10, (2, 3), device=device)
+    ids[0, 0] = 9
+    numbers = torch.tensor([1, 0], device=device)
+    return torch.randn(2, 3, 9, device=device), ids, numbers
+
+
+def registered(device):
+    logits, ids, numbers = tensors(device)
+    return {
+        "codebook_lookup": (logits[0], logits[1]),
+        "philox_uniform": (numbers, numbers, 3, 3, 9),
+        "decode_step": (logits, None, ids, numbers, numbers, numbers, None, 2, 4.0, 0.9, 3),
+    }
+
+
+FILES = {"codebook_lookup": "codebook_lookup", "philox_uniform": "philox", "decode_step": "decode_step"}
+
+
+def spied(op, file):
+    module = __import__(f"lamp_fast.kernels.{file}_triton", fromlist=[op])
+    return mock.patch.object(module, f"{op}_triton", wraps=getattr(module, f"{op}_triton"))
+
+
+@pytest.mark.parametrize("op", FILES)
+def test_registered_operators(device, triton_backend, op):
+    arguments = registered(device)[op]
+    operator = getattr(torch.ops.lamp_fast, op)
+    with use_backend("eager"):
+        expected = operator(*arguments)
+    with spied(op, FILES[op]) as launcher:
+        got = operator(*arguments)
+    launcher.assert_called_once()
+    torch.testing.assert_close(got, expected, atol=2e-6, rtol=0)
+    torch.library.opcheck(operator.default, arguments, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_attention_runs_the_kernel_in_half_precision_and_the_reference_for_the_rest(device, triton_backend):
+    """The rest: gradients, dropout, long sequences, float32."""
+    q = torch.randn(1, 1, 3, 16, device=device, dtype=torch.float16)
+    long = torch.randn(1, 1, 65, 16, device=device, dtype=torch.float16)
+    with spied("sequence_attention", "sequence_attention") as launcher:
+        ops.sequence_attention(q, q, q, None, "full")
+        launcher.assert_called_once()
+        ops.sequence_attention(q.clone().requires_grad_(), q, q, None, "full").sum().backward()
+        ops.sequence_attention(q, q, q, None, "full", 0.5)
+        ops.sequence_attention(long, long, long, None, "full")
+        ops.sequence_attention(q.float(), q.float(), q.float(), None, "full")
+        launcher.assert_called_once()
