@@ -51,8 +51,8 @@ def test_registered_operators(device, triton_backend, op):
 
 def test_attention_runs_the_kernel_in_half_precision_and_the_reference_for_the_rest(device, triton_backend):
     """The rest: gradients, dropout, long sequences, float32."""
-    q = torch.randn(1, 1, 3, 16, device=device, dtype=torch.float16)
-    long = torch.randn(1, 1, 65, 16, device=device, dtype=torch.float16)
+    q = torch.randn(1, 1, 3, 16, device=device, dtype=torch.bfloat16)
+    long = torch.randn(1, 1, 65, 16, device=device, dtype=torch.bfloat16)
     with spied("sequence_attention", "sequence_attention") as launcher:
         ops.sequence_attention(q, q, q, None, "full")
         launcher.assert_called_once()
