@@ -1,0 +1,173 @@
+"""What the compiler makes of each Triton kernel, for GPUs that need not be here, against compile_gate.json.
+
+python benchmarks/compile_gate.py           compile and compare; exit code 1 where a kernel got worse
+python benchmarks/compile_gate.py --write   replace the rows of the installed Triton version
+
+A row holds registers of a thread, bytes of shared memory of a program, spilled words, and how often the machine code
+has an instruction: tensor (tensor cores), fma (float32 multiply-add), load128 and load16 (widest and narrowest loads).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.runtime.jit import JITFunction
+
+from lamp_fast.kernels.codebook_lookup_triton import codebook_lookup_triton
+from lamp_fast.kernels.decode_step_triton import decode_step_triton
+from lamp_fast.kernels.philox_triton import philox_uniform_triton
+from lamp_fast.kernels.sequence_attention_triton import sequence_attention_triton
+
+TABLE = Path(__file__).with_suffix(".json")
+ARCHITECTURES = (80, 90, 100)
+SPARE_REGISTERS = 8
+INSTRUCTIONS = {
+    "tensor": r"U?[HQ]G?MMA|UTC\w*MMA|HMMA",
+    "fma": r"FFMA2?",
+    "load128": r"(?:LDG|LDGSTS)\.[\w.]*128",
+    "load16": r"(?:LDG|LDGSTS)\.[\w.]*U16",
+    "spills": r"STL|LDL",
+}
+TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.int64: "i64", torch.int32: "i32"}
+
+
+def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Name and launch of each kernel, in the sizes of lamp-base."""
+
+    def tensor(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    def integers(*shape: int) -> torch.Tensor:
+        return tensor(*shape, dtype=torch.int64)
+
+    for name, rows in (("motion", 49), ("corpus", 1_000_000)):
+        yield f"codebook_lookup {name}", lambda m=rows: codebook_lookup_triton(tensor(m, 512), tensor(512, 512))
+    yield "philox_uniform", lambda: philox_uniform_triton(integers(1), integers(1), 0, 49, 512)
+    logits = tensor(1, 49, 512, dtype=torch.bfloat16)
+    sample = integers(1)
+    yield (
+        "decode_step",
+        lambda: decode_step_triton(logits, logits, integers(1, 49), sample, sample, sample, None, 0, 4.0, 1.0, 52),
+    )
+    for dtype in (torch.bfloat16, torch.float32):
+        q = tensor(2, 49, 3, 8, 64, dtype=dtype).permute(2, 0, 3, 1, 4)
+        yield (
+            f"sequence_attention {TYPES[dtype]}",
+            lambda q=q: sequence_attention_triton(*q, integers(2), "soft_causal"),
+        )
+
+
+def launched(call: Callable[[], Any]) -> tuple[JITFunction, dict[str, Any]]:
+    """The kernel that `call` launches, with its arguments and options, caught before it reaches a device."""
+    caught = []
+
+    def run(kernel, *arguments, grid, warmup, **options):
+        caught.append((kernel, dict(zip(kernel.arg_names, arguments)) | options))
+
+    with mock.patch.object(JITFunction, "run", run):
+        call()
+    [launch] = caught
+    return launch
+
+
+def compiled(kernel: JITFunction, arguments: dict[str, Any], architecture: int) -> dict[str, int]:
+    """One row of the table; arguments are specialised as a launch does it, by alignment, multiples of 16 and ones."""
+    arguments = dict(arguments)
+    signature, constants, attributes = {}, {}, {}
+    for index, parameter in enumerate(kernel.params):
+        value = arguments.pop(parameter.name)
+        special = not parameter.do_not_specialize
+        if parameter.is_constexpr or value is None or (special and type(value) is int and value == 1):
+            signature[parameter.name] = "constexpr"
+            constants[(index,)] = value
+        elif isinstance(value, float):
+            signature[parameter.name] = "fp32"
+        else:
+            is_tensor = isinstance(value, torch.Tensor)
+            signature[parameter.name] = "*" + TYPES[value.dtype] if is_tensor else "i32"
+            if is_tensor or (special and value % 16 == 0):
+                attributes[(index,)] = [["tt.divisibility", 16]]
+    source = ASTSource(kernel, signature, constants, attributes)
+    result = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=arguments)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(result.asm["cubin"])
+        file.flush()
+        usage, code = cuobjdump("--dump-resource-usage", file.name), cuobjdump("--dump-sass", file.name)
+    opcodes = re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+\s+)?([A-Z][\w.]*)", code, re.MULTILINE)
+    assert opcodes, f"cuobjdump shows no code for sm_{architecture}"
+    row = {"registers": int(re.search(r"REG:(\d+)", usage)[1]), "shared": result.metadata.shared}
+    return row | {
+        name: sum(re.match(f"(?:{pattern})\\b", opcode) is not None for opcode in opcodes)
+        for name, pattern in INSTRUCTIONS.items()
+    }
+
+
+def cuobjdump(*arguments: str) -> str:
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    return subprocess.run([tool, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def complaints(row: dict[str, int], known: list[dict[str, int]]) -> Iterator[str]:
+    """What is worse in `row` than in every row of `known`."""
+    if row["spills"]:
+        yield f"{row['spills']} instructions spill registers"
+    if not known:
+        yield "not in the table: look at it, then --write"
+        return
+    registers, shared = max(old["registers"] for old in known), max(old["shared"] for old in known)
+    if row["registers"] > registers + SPARE_REGISTERS:
+        yield f"{row['registers']} registers, at most {registers} + {SPARE_REGISTERS} expected"
+    if row["shared"] > shared:
+        yield f"{row['shared']} bytes of shared memory, at most {shared} expected"
+    for name, expected in (("tensor", "tensor core instructions"), ("load128", "128 bit loads")):
+        if all(old[name] for old in known) and not row[name]:
+            yield f"no {expected} any more"
+    for name, unexpected in (("tensor", "tensor core instructions"), ("load16", "16 bit loads")):
+        if not any(old[name] for old in known) and row[name]:
+            yield f"{row[name]} {unexpected}, none expected"
+
+
+def main(words: list[str]) -> int:
+    table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+    write = words == ["--write"]
+    versions = [triton.__version__] if triton.__version__ in table else list(table)
+    rows, worse = {}, False
+    for name, call in cases():
+        launch = launched(call)
+        for architecture in ARCHITECTURES:
+            key = f"{name} sm_{architecture}"
+            row = rows[key] = compiled(*launch, architecture)
+            print(f"{key:36}", *(f"{what} {number}" for what, number in row.items()), flush=True)
+            known = [row] if write else [table[version][key] for version in versions if key in table[version]]
+            for complaint in complaints(row, known):
+                print(f"    {complaint}", flush=True)
+                worse = True
+    if write:
+        table[triton.__version__] = rows
+        TABLE.write_text(as_text(table))
+    return worse
+
+
+def as_text(table: dict[str, dict[str, dict[str, int]]]) -> str:
+    """JSON with one kernel a line."""
+    versions = []
+    for version in sorted(table):
+        rows = [f"    {json.dumps(key)}: {json.dumps(row)}" for key, row in table[version].items()]
+        versions.append(f"  {json.dumps(version)}: {{\n" + ",\n".join(rows) + "\n  }")
+    return "{\n" + ",\n".join(versions) + "\n}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""Every kernel compiles for three generations of GPUs, and no worse than benchmarks/compile_gate.json says."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/compile_gate.py"
+ROW = {"registers": 64, "shared": 1024, "tensor": 0, "fma": 9, "load128": 4, "load16": 0, "spills": 0}
+
+pytest.importorskip("triton")
+
+
+@pytest.fixture(scope="module")
+def gate():
+    spec = importlib.util.spec_from_file_location("compile_gate", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_nothing_got_worse(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    result = subprocess.run([sys.executable, "-P", SCRIPT], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"registers": 73}, "73 registers"),
+        ({"shared": 2048}, "2048 bytes"),
+        ({"spills": 1}, "spill"),
+        ({"load128": 0}, "no 128 bit loads"),
+        ({"load16": 2}, "2 16 bit loads"),
+        ({"tensor": 1}, "tensor core"),
+    ],
+)
+def test_what_is_worse_is_said(gate, change, words):
+    [complaint] = gate.complaints(ROW | change, [ROW])
+    assert words in complaint
+
+
+def test_what_is_not_worse_passes(gate):
+    assert not list(gate.complaints(ROW | {"registers": 72, "shared": 1000, "fma": 0, "load128": 1}, [ROW]))
+
+
+def test_an_unknown_version_of_triton_is_held_to_the_worst_of_the_known(gate):
+    other = ROW | {"registers": 90, "load128": 0}
+    assert not list(gate.complaints(ROW | {"registers": 98, "load128": 0}, [ROW, other]))
+    assert list(gate.complaints(ROW | {"registers": 99}, [ROW, other]))
+    assert list(gate.complaints(ROW, []))
