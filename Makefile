@@ -18,7 +18,8 @@ test: .venv/dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/ctest -G Ninja
 	$(BIN)/cmake --build build/ctest
 	$(BIN)/ctest --test-dir build/ctest --output-on-failure
-	$(BIN)/python -P -m pytest
+	TRITON_INTERPRET=1 $(BIN)/python -P -m pytest tests/kernels
+	$(BIN)/python -P -m pytest --ignore=tests/kernels
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -61,7 +61,7 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
         "decode_step",
         lambda: decode_step_triton(logits, logits, integers(1, 49), sample, sample, sample, None, 0, 4.0, 1.0, 52),
     )
-    for dtype in (torch.bfloat16, torch.float32):
+    for dtype in (torch.bfloat16, torch.float16):  # float32 stays with the reference: it would spill
         q = tensor(2, 49, 3, 8, 64, dtype=dtype).permute(2, 0, 3, 1, 4)
         yield (
             f"sequence_attention {TYPES[dtype]}",

@@ -66,7 +66,7 @@ def codebook_lookup_triton(x: Tensor, codebook: Tensor, out: Tensor | None = Non
     if m == 0:
         return out
     # Few rows go to many programs; many rows to tiles that reuse what they load.
-    block_m, block_d, num_warps = (16, 32, 4) if m <= 2048 else (128, 16, 8)
+    block_m, block_d, num_warps = (16, 16, 4) if m <= 2048 else (64, 16, 8)
     with torch.cuda.device_of(x):
         codebook_lookup_kernel[(triton.cdiv(m, block_m),)](
             x.detach(),
