@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import torch
 from torch import Tensor
 
@@ -34,14 +32,15 @@ class LanguageMotionObjective(Objective):
     ):
         super().__init__()
         self.model = LanguageMotionModel(config)
-        self.options, self.wordings = options or PretrainingOptions(), wordings
+        self.options = options or PretrainingOptions()
+        self.wordings = {text: paraphrases(text, wordings) for text in {t for clip in train for t in clip.texts}}
         self.text_tokenizer, self.clips, self.validation = text_tokenizer, train, validation
         self.sampler = TextBalancedSampler(train)
 
     def batch(self, draw: torch.Generator, size: int) -> Batch:
         clips = [self.clips[i] for i in self.sampler.draw(size, draw, distinct=True)]
         texts = pick_texts(clips, draw)
-        wordings = [pick(paraphrases(text, self.wordings), draw) for text in texts]
+        wordings = [pick(self.wordings[text], draw) for text in texts]
         ids, mask = self.text_tokenizer(wordings, self.model.config.max_pretraining_text_tokens, truncate=True)
         groups = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         encoded = collate(clips, self.model.config.num_queries, draw, pad_id=0)
@@ -53,8 +52,7 @@ class LanguageMotionObjective(Objective):
         }
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        losses = self.model(**batch, options=self.options)
-        return {f.name: getattr(losses, f.name) for f in fields(losses)}
+        return dict(vars(self.model(**batch, options=self.options)))
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

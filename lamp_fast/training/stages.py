@@ -17,6 +17,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 
+from ..backend import find_device
 from ..checkpoints.folder import STATISTICS, VOCABULARY, load_model, save_lamp, save_model
 from ..checkpoints.weights import Storage, read_tensors
 from ..config import LampConfig, preset
@@ -94,7 +95,7 @@ class Workspace:
 
     def _encoded(self, split: str) -> list[EncodedClip]:
         statistics = read_tensors(self.folder / STATISTICS)
-        tokenizer = load_model(self.folder / "tokenizer", "cuda" if torch.cuda.is_available() else "cpu")
+        tokenizer = load_model(self.folder / "tokenizer", find_device())
         mean, std = (statistics[name].numpy() for name in ("mean", "std"))
         offsets = FRAME_OFFSETS if split == "train" else (0,)
         return encode_clips(tokenizer, self._dataset(split), mean, std, offsets)
@@ -113,7 +114,7 @@ class Workspace:
         return TextTokenizer(file)
 
     def _conditioned(self) -> tuple[list[EncodedClip], list[EncodedClip], dict[str, torch.Tensor]]:
-        model = load_model(self.folder / "language_motion", "cuda" if torch.cuda.is_available() else "cpu")
+        model = load_model(self.folder / "language_motion", find_device())
         train_set, validation = self._encoded("train"), self._encoded("val")
         words = TextTokenizer(self.folder / VOCABULARY)
         return train_set, validation, text_conditions(model, words, [*train_set, *validation], self.wordings)

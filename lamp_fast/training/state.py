@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import LampError
+from ..files import new_file
 
 if TYPE_CHECKING:
     from .loop import Objective
@@ -22,10 +22,10 @@ def save(file: Path, objective: Objective, optimizer: torch.optim.Optimizer, ste
     tensors |= {f"objective.{k}": v for k, v in objective.training_state().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-    beside = file.with_suffix(".partial")
     # A clone for each: safetensors refuses tensors that share memory (tied weights).
-    save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, beside, {"step": str(step)})
-    os.replace(beside, file)
+    copies = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+    with new_file(file) as beside:
+        save_file(copies, beside, {"step": str(step)})
 
 
 def load(file: Path, objective: Objective, optimizer: torch.optim.Optimizer) -> int:
