@@ -1,7 +1,9 @@
 """What the compiler makes of each Triton kernel, for GPUs that need not be here, against compile_gate.json.
 
-python benchmarks/compile_gate.py           compile and compare; exit code 1 where a kernel got worse
-python benchmarks/compile_gate.py --write   replace the rows of the installed Triton version
+python benchmarks/compile_gate.py [WORD ...]           compile and compare; exit code 1 where a kernel got worse
+python benchmarks/compile_gate.py --write [WORD ...]   write the rows of the installed Triton version
+
+With words, only the kernels whose name holds one of them.
 
 A row holds registers of a thread, bytes of shared memory of a program, spilled words, and how often the machine code
 has an instruction: tensor (tensor cores), fma (float32 multiply-add), load128 and load16 (widest and narrowest loads).
@@ -10,11 +12,15 @@ has an instruction: tensor (tensor cores), fma (float32 multiply-add), load128 a
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -139,23 +145,31 @@ def complaints(row: dict[str, int], known: list[dict[str, int]]) -> Iterator[str
             yield f"{row[name]} {unexpected}, none expected"
 
 
+def row(name: str, architecture: int) -> dict[str, int]:
+    return compiled(*launched(dict(cases())[name]), architecture)
+
+
 def main(words: list[str]) -> int:
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-    write = words == ["--write"]
+    write, words = "--write" in words, [word for word in words if word != "--write"]
     versions = [triton.__version__] if triton.__version__ in table else list(table)
-    rows, worse = {}, False
-    for name, call in cases():
-        launch = launched(call)
-        for architecture in ARCHITECTURES:
+    everything = [name for name, _ in cases()]
+    chosen = [name for name in everything if not words or any(word in name for word in words)]
+    keys = list(product(chosen, ARCHITECTURES))
+    rows, worse = table.get(triton.__version__, {}), False
+    # Fresh processes: torch and Triton have started threads here.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for (name, architecture), new in zip(keys, pool.map(row, *zip(*keys))):
             key = f"{name} sm_{architecture}"
-            row = rows[key] = compiled(*launch, architecture)
-            print(f"{key:36}", *(f"{what} {number}" for what, number in row.items()), flush=True)
-            known = [row] if write else [table[version][key] for version in versions if key in table[version]]
-            for complaint in complaints(row, known):
+            print(f"{key:36}", *(f"{what} {number}" for what, number in new.items()), flush=True)
+            known = [new] if write else [table[version][key] for version in versions if key in table[version]]
+            for complaint in complaints(new, known):
                 print(f"    {complaint}", flush=True)
                 worse = True
+            rows[key] = new
     if write:
-        table[triton.__version__] = rows
+        valid = [f"{name} sm_{architecture}" for name, architecture in product(everything, ARCHITECTURES)]
+        table[triton.__version__] = {key: rows[key] for key in valid if key in rows}
         TABLE.write_text(as_text(table))
     return worse
 
