@@ -1,12 +1,21 @@
 """The operators: what they take, what they give, which implementation runs.
 
-Nothing else registers with torch. Eager calls go straight to the implementation; inside `torch.compile` an operator is
-one opaque call, except `sequence_attention`, which training differentiates and the compiler may fuse.
+Nothing else registers with torch. An eager call goes straight to the implementation; inside `torch.compile` an
+operator is one opaque call `torch.ops.lamp_fast.<name>`, but for those that training differentiates: there the compiler
+sees the reference.
 
-Backend triton covers every operator for tensors on a GPU; `sequence_attention` in half precision, without gradients.
-Backend native covers `codebook_lookup` and the noise of `philox_uniform` and `decode_step`, for tensors on the CPU.
-Everything else runs the PyTorch reference.
+The rule of `Operator.choose`: the backend in force (`lamp_fast.backend`), if it has the operator, reaches the device of
+its tensors and covers the call; otherwise the PyTorch reference.
 """
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,92 +27,103 @@ from .kernels.decode_step import decode_step_ref
 from .kernels.philox import philox_uniform_ref
 from .kernels.sequence_attention import sequence_attention_ref
 
+logger = logging.getLogger(__name__)
+
 ATTENTION_MODES = ("full", "soft_causal", "causal")
 
 
-def codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
-    """Nearest code: x (M,D), codebook (K,D) float -> (M,) int64; see `kernels/codebook_lookup.py`.
+class Choice(NamedTuple):
+    """What runs a call, and why."""
 
-    Raises LampError when the widths differ or the codebook is empty; on backend native also when x is not finite.
+    backend: Backend
+    reason: str
+    implementation: Callable[..., Any]
+
+
+class Operator:
+    """An operator, called as its reference in `kernels/` is; the first argument is a tensor, whose device decides.
+
+    reference: `<name>_ref`, also the shapes of its results in a compiled graph.
+    triton: whether `<name>_triton` stands in the file beside the reference, whose name ends in `_triton`.
+    native: the implementation for tensors of the CPU on backend native.
+    check: raises LampError for arguments that do not fit.
+    uncovered: says in words why a call is beyond the kernel, or None.
+    differentiable: whether models train through it; then gradients and compiled graphs take the reference.
     """
+
+    def __init__(
+        self,
+        reference: Callable[..., Any],
+        *,
+        triton: bool = False,
+        native: Callable[..., Any] | None = None,
+        check: Callable[..., None] | None = None,
+        uncovered: Callable[..., str | None] | None = None,
+        differentiable: bool = False,
+    ):
+        self.__name__ = self.name = reference.__name__.removesuffix("_ref")
+        self.__doc__, self.__signature__ = reference.__doc__, inspect.signature(reference)
+        self.reference, self.native = reference, native
+        self.has_triton, self.check, self.uncovered, self.differentiable = triton, check, uncovered, differentiable
+        self._logged: set[Backend] = set()
+        # The schema is read from the annotations of the reference.
+        schema = torch.library.infer_schema(reference, mutates_args=())
+        registered = torch.library.custom_op(f"lamp_fast::{self.name}", self._run, mutates_args=(), schema=schema)
+        registered.register_fake(reference)
+
+    def __call__(self, *args, **kwargs):
+        if self.check is not None:
+            self.check(*args, **kwargs)
+        if not torch.compiler.is_compiling():
+            return self._run(*args, **kwargs)
+        if self.differentiable:
+            return self.reference(*args, **kwargs)
+        return getattr(torch.ops.lamp_fast, self.name)(*args, **kwargs)
+
+    @cached_property
+    def triton(self) -> Callable[..., Any]:
+        """The launcher; importing it imports Triton."""
+        return getattr(import_module(f"{self.reference.__module__}_triton"), f"{self.name}_triton")
+
+    def choose(self, *args, **kwargs) -> Choice:
+        """Which implementation these arguments get."""
+        backend = current_backend()
+        if backend is Backend.EAGER:
+            return Choice(backend, "it is the backend in force", self.reference)
+        reason = self._beyond(backend, *args, **kwargs)
+        if reason is not None:
+            return Choice(Backend.EAGER, reason, self.reference)
+        return Choice(backend, "it is the backend in force", self.native if backend is Backend.NATIVE else self.triton)
+
+    def _beyond(self, backend: Backend, *args, **kwargs) -> str | None:
+        """Why a backend other than eager cannot run this call."""
+        values = (*args, *kwargs.values())
+        if not (self.native if backend is Backend.NATIVE else self.has_triton):
+            return f"backend {backend} does not have it"
+        device = values[0].device
+        if not (device.type == ("cpu" if backend is Backend.NATIVE or triton_is_interpreted() else "cuda")):
+            return f"backend {backend} does not reach tensors on {device}"
+        if torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in values):
+            return "gradients are wanted"
+        return self.uncovered(*args, **kwargs) if self.uncovered is not None else None
+
+    def _run(self, *args, **kwargs):
+        choice = self.choose(*args, **kwargs)
+        if choice.backend not in self._logged:
+            self._logged.add(choice.backend)
+            logger.info("%s runs on %s: %s", self.name, choice.backend, choice.reason)
+        return choice.implementation(*args, **kwargs)
+
+
+def _check_codebook(x: Tensor, codebook: Tensor) -> None:
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1] or codebook.shape[0] == 0:
         raise LampError(
             f"codebook_lookup: x {tuple(x.shape)} and codebook {tuple(codebook.shape)} do not fit; "
             "give (M,D) and (K,D) with K at least 1"
         )
-    return (_codebook_lookup if torch.compiler.is_compiling() else _run_codebook_lookup)(x, codebook)
 
 
-def philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
-    """Uniform noise of (seed, sample, step, position, code): (B,) and (B,) int64 -> (B,N,K) float32 in [0, 1)."""
-    implementation = _philox_uniform if torch.compiler.is_compiling() else _run_philox_uniform
-    return implementation(seeds, samples, step, num_positions, num_codes)
-
-
-def sequence_attention(
-    q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mode: str, dropout: float = 0.0
-) -> Tensor:
-    """Self-attention: q, k, v (B,H,N,Dh), lengths (B,) or None -> (B,H,N,Dh); see `kernels/sequence_attention.py`.
-
-    Raises LampError for a mode that does not exist.
-    """
-    if mode not in ATTENTION_MODES:
-        raise LampError(f"sequence_attention: there is no mode {mode!r}; choose one of {', '.join(ATTENTION_MODES)}")
-    differentiated = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-    if not torch.compiler.is_compiling() and not differentiated and dropout == 0 and _triton_reaches(q):
-        from .kernels.sequence_attention_triton import MAX_TOKENS, sequence_attention_triton
-
-        if q.shape[2] <= MAX_TOKENS and q.dtype in (torch.float16, torch.bfloat16):
-            return sequence_attention_triton(q, k, v, lengths, mode)
-    return sequence_attention_ref(q, k, v, lengths, mode, dropout)
-
-
-def decode_step(
-    logits: Tensor,
-    unconditional_logits: Tensor | None,
-    ids: Tensor,
-    next_count: Tensor,
-    *,
-    seeds: Tensor,
-    samples: Tensor,
-    noise: Tensor | None,
-    step: int,
-    guidance_scale: float,
-    temperature: float,
-    top_k: int,
-) -> tuple[Tensor, Tensor]:
-    """One decoding step: logits (B,N,K), ids (B,N) -> ids (B,N), confidence (B,N); see `kernels/decode_step.py`."""
-    implementation = _decode_step if torch.compiler.is_compiling() else _run_decode_step
-    return implementation(
-        logits,
-        unconditional_logits,
-        ids,
-        next_count,
-        seeds,
-        samples,
-        noise,
-        step,
-        guidance_scale,
-        temperature,
-        top_k,
-    )
-
-
-def _native_reaches(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and current_backend() is Backend.NATIVE
-
-
-def _triton_reaches(tensor: Tensor) -> bool:
-    return current_backend() is Backend.TRITON and (tensor.is_cuda or triton_is_interpreted())
-
-
-def _run_codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
-    if _triton_reaches(x):
-        from .kernels.codebook_lookup_triton import codebook_lookup_triton
-
-        return codebook_lookup_triton(x, codebook)
-    if not _native_reaches(x):
-        return codebook_lookup_ref(x, codebook)
+def _native_codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
     from . import _native
 
     try:
@@ -112,77 +132,30 @@ def _run_codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
         raise LampError(str(error)) from error
 
 
-def _run_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
-    if _triton_reaches(seeds):
-        from .kernels.philox_triton import philox_uniform_triton
-
-        return philox_uniform_triton(seeds, samples, step, num_positions, num_codes)
-    if not _native_reaches(seeds):
-        return philox_uniform_ref(seeds, samples, step, num_positions, num_codes)
+def _native_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
     from . import _native
 
     return torch.from_numpy(_native.philox_uniform(seeds, samples, step, num_positions, num_codes))
 
 
-def _run_decode_step(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options):
-    if _triton_reaches(logits):
-        from .kernels.decode_step_triton import decode_step_triton
-
-        return decode_step_triton(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options)
-    if noise is None and _native_reaches(logits):
-        noise = _run_philox_uniform(seeds, samples, step, *logits.shape[1:])
-    return decode_step_ref(logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, *options)
+def _check_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mode: str, dropout: float = 0.0) -> None:
+    if mode not in ATTENTION_MODES:
+        raise LampError(f"sequence_attention: there is no mode {mode!r}; choose one of {', '.join(ATTENTION_MODES)}")
 
 
-@torch.library.custom_op("lamp_fast::codebook_lookup", mutates_args=())
-def _codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
-    return _run_codebook_lookup(x, codebook)
+def _uncovered_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mode: str, dropout: float = 0.0):
+    if dropout:
+        return "it has no dropout"
+    if q.shape[2] > 64 or q.dtype not in (torch.float16, torch.bfloat16):
+        return "it is for half precision and at most 64 tokens"
+    return None
 
 
-@_codebook_lookup.register_fake
-def _(x, codebook):
-    return x.new_empty(x.shape[0], dtype=torch.int64)
+codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_codebook_lookup, check=_check_codebook)
+philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
+decode_step = Operator(decode_step_ref, triton=True)
+sequence_attention = Operator(
+    sequence_attention_ref, triton=True, check=_check_attention, uncovered=_uncovered_attention, differentiable=True
+)
 
-
-@torch.library.custom_op("lamp_fast::philox_uniform", mutates_args=())
-def _philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
-    return _run_philox_uniform(seeds, samples, step, num_positions, num_codes)
-
-
-@_philox_uniform.register_fake
-def _(seeds, samples, step, num_positions, num_codes):
-    return seeds.new_empty(seeds.shape[0], num_positions, num_codes, dtype=torch.float32)
-
-
-@torch.library.custom_op("lamp_fast::decode_step", mutates_args=())
-def _decode_step(
-    logits: Tensor,
-    unconditional_logits: Tensor | None,
-    ids: Tensor,
-    next_count: Tensor,
-    seeds: Tensor,
-    samples: Tensor,
-    noise: Tensor | None,
-    step: int,
-    guidance_scale: float,
-    temperature: float,
-    top_k: int,
-) -> tuple[Tensor, Tensor]:
-    return _run_decode_step(
-        logits,
-        unconditional_logits,
-        ids,
-        next_count,
-        seeds,
-        samples,
-        noise,
-        step,
-        guidance_scale,
-        temperature,
-        top_k,
-    )
-
-
-@_decode_step.register_fake
-def _(logits, unconditional_logits, ids, *_):
-    return ids.new_empty(ids.shape), logits.new_empty(ids.shape, dtype=torch.float32)
+OPERATORS = {operator.name: operator for operator in list(globals().values()) if isinstance(operator, Operator)}

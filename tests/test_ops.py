@@ -1,5 +1,7 @@
 """The operators as torch sees them: registrations, shapes in a compiled graph, errors of one sentence."""
 
+from unittest import mock
+
 import pytest
 import torch
 
@@ -45,7 +47,13 @@ REGISTERED = {
         for argument in decode_arguments()
     ),
     "codebook_lookup-strided": (torch.randn(5, 7).T, torch.randn(5, 9).T),
+    "sequence_attention": (*torch.randn(3, 2, 3, 7, 4), torch.tensor([7, 2]), "soft_causal"),
+    "sequence_attention-all": (*torch.randn(3, 1, 1, 1, 5), None, "full"),
 }
+
+
+def test_every_operator_is_registered_and_checked_here():
+    assert {case.split("-")[0] for case in REGISTERED} == set(ops.OPERATORS)
 
 
 @pytest.mark.parametrize("case", REGISTERED)
@@ -77,6 +85,27 @@ def test_a_compiled_graph_calls_the_operator_and_agrees():
     called = {str(node.target) for node in graphs[0].graph.nodes if node.op == "call_function"}
     for name in ("codebook_lookup", "philox_uniform", "decode_step"):
         assert any(f"lamp_fast.{name}" in target for target in called)
+
+
+def test_the_choice_says_why():
+    x = torch.randn(3, 4)
+    with use_backend("eager"):
+        choice = ops.codebook_lookup.choose(x, x)
+    assert choice == (Backend.EAGER, "it is the backend in force", ops.codebook_lookup.reference)
+    with mock.patch.object(ops, "current_backend", lambda: Backend.NATIVE):
+        assert ops.codebook_lookup.choose(x, x).backend is Backend.NATIVE
+        assert "does not reach tensors on meta" in ops.codebook_lookup.choose(x.to("meta"), x).reason
+        assert "gradients" in ops.codebook_lookup.choose(x.clone().requires_grad_(), x).reason
+        assert "native does not have it" in ops.sequence_attention.choose(x).reason
+
+
+def test_the_choice_is_logged_once(caplog):
+    logits = decode_arguments()
+    ops.decode_step._logged.clear()
+    with use_backend("eager"), caplog.at_level("INFO", logger="lamp_fast.ops"):
+        for _ in range(3):
+            ops.decode_step(*logits)
+    assert caplog.messages == ["decode_step runs on eager: it is the backend in force"]
 
 
 @pytest.mark.parametrize("case", REGISTERED)
