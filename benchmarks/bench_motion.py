@@ -17,8 +17,12 @@ def cases() -> Iterator[Case]:
     joints = _standing_clips()
     yield Case(
         f"joints_to_features humanml3d {CLIPS}x{FRAMES}",
-        reference=_on_one_thread(lambda: np.stack([reference.joints_to_features(clip, HUMANML3D) for clip in joints])),
-        candidate=_on_one_thread(lambda: joints_to_features(joints, HUMANML3D)),
+        ways={
+            "released": _on_one_thread(
+                lambda: np.stack([reference.joints_to_features(clip, HUMANML3D) for clip in joints])
+            ),
+            "batched": _on_one_thread(lambda: joints_to_features(joints, HUMANML3D)),
+        },
         compare=lambda expected, result: np.testing.assert_allclose(result, expected, atol=1e-5),
     )
 

@@ -1,67 +1,224 @@
-"""Operators on each backend against backend eager: one motion of 49 tokens, sizes of lamp-mini and lamp-base."""
+"""Operators, each backend against eager: one row of ROWS for an operator at a size.
 
-from collections.abc import Callable, Iterator
+A row names the operator; its reference and its launcher are found by the convention of `kernels/`: `<op>_ref` in
+`<op>.py`, `<op>_triton` in `<op>_triton.py`, the same arguments for both. Results are held against the reference on
+the same numbers in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
-from measure import Case
+from measure import Case, Unmeasured, sentence
+from torch import Tensor
 
 from lamp_fast import ops
-from lamp_fast.backend import Backend, available, use_backend
-from lamp_fast.config import PRESETS, LampConfig
+from lamp_fast.backend import Backend, available, triton_is_interpreted, use_backend
+from lamp_fast.profiling.peaks import DTYPES
 
 TOKENS = 49
-# What a backend has of its own; the rest would be eager against eager.
-COVERED = {
-    Backend.TRITON: ("codebook_lookup", "philox_uniform", "decode_step", "sequence_attention"),
-    Backend.NATIVE: ("codebook_lookup", "philox_uniform"),
-}
+ROWS_OF_A_SAMPLE = 1 + TOKENS  # the condition goes first
+# A guided motion is two samples: with its words and without.
+BATCHES = {"b1": 2, "b32": 64, "b256": 512}
+CPU_FLOPS = 1e9  # a row of more work is left to a GPU
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
+NATIVE = ("codebook_lookup", "philox_uniform")
 
 
-def cases() -> Iterator[Case]:
-    for backend, covered in COVERED.items():
-        status = available()[backend]
-        if not status.works:
-            print(f"backend {backend} is left out: {status.reason}")
-            continue
-        device = torch.device("cuda" if backend is Backend.TRITON else "cpu")
-        for preset, config in PRESETS.items():
-            calls = _calls(config, device)
-            for op in covered:
-                yield _case(f"{op} {preset} {backend}", backend, calls[op])
+class Draw:
+    """Random arguments on one device; floats are of the row's dtype unless another is named."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype):
+        self.device, self.dtype = device, dtype
+        self.random = torch.Generator(device).manual_seed(0)
+
+    def __call__(self, *shape: int, scale: float = 1.0, dtype: torch.dtype | None = None) -> Tensor:
+        values = torch.randn(shape, generator=self.random, device=self.device) * scale
+        return values.to(dtype or self.dtype)
+
+    def integers(self, high: int, *shape: int, low: int = 0, dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.randint(low, high, shape, generator=self.random, device=self.device, dtype=dtype)
+
+    def full(self, value: int, *shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.full(shape, value, device=self.device, dtype=dtype)
 
 
-def _calls(config: LampConfig, device: torch.device) -> dict[str, Callable[[], Any]]:
-    size, heads = config.tokenizer, config.generator.num_heads
-    torch.manual_seed(0)
-    x, codebook = torch.randn(TOKENS, size.code_dim), torch.randn(size.num_codes, size.code_dim)
-    logits, unconditional = torch.randn(2, 1, TOKENS, size.num_codes) * 3
-    q, k, v = torch.randn(3, 2, heads, TOKENS, config.generator.width // heads)
-    seeds, ids = torch.zeros(1, dtype=torch.int64), torch.full((1, TOKENS), size.num_codes)
-    count, lengths = torch.full((1,), TOKENS // 2), torch.full((2,), TOKENS)
-    x, codebook, logits, unconditional, q, k, v, seeds, ids, count, lengths = (
-        tensor.to(device) for tensor in (x, codebook, logits, unconditional, q, k, v, seeds, ids, count, lengths)
-    )
-    drawing = {"seeds": seeds, "samples": seeds, "noise": None, "step": 0}
-    drawing |= {"guidance_scale": 4.0, "temperature": 1.0, "top_k": size.num_codes // 10}
-    return {
-        "codebook_lookup": lambda: ops.codebook_lookup(x, codebook),
-        "philox_uniform": lambda: ops.philox_uniform(seeds, seeds, 0, TOKENS, size.num_codes),
-        "decode_step": lambda: ops.decode_step(logits, unconditional, ids, count, **drawing),
-        "sequence_attention": lambda: ops.sequence_attention(q, k, v, lengths, config.generator.attention_mode),
-    }
+def close(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
+    """Integers are equal; floats differ by a share of their norm that rounding in `dtype` explains."""
+    worst = 0.0
+    for right, value in zip(_tensors(expected), _tensors(got), strict=True):
+        assert right.shape == value.shape, f"shape {tuple(value.shape)}, expected {tuple(right.shape)}"
+        if right.dtype.is_floating_point:
+            right = right.double()
+            error = ((value.double() - right).norm() / right.norm().clamp(min=1e-30)).item()
+            assert error <= TOLERANCE[dtype], f"relative error {error:.2g}, at most {TOLERANCE[dtype]} expected"
+            worst = max(worst, error)
+        else:
+            assert torch.equal(right, value.to(right.dtype)), f"{(right != value).sum()} integers differ"
+    return {"error": worst}
 
 
-def _case(name: str, backend: Backend, call: Callable[[], Any]) -> Case:
-    def on(name: str) -> Callable[[], Any]:
+def nearest(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
+    """Another code than float64 finds is right where it is as near, up to the rounding of a float32 sum."""
+    [expected], [got] = _tensors(expected), _tensors(got)
+    x, codebook = arguments[0], arguments[1].double()
+    other = (expected != got).nonzero()[:, 0]
+    rows, square = x[other].double(), codebook.square().sum(dim=1)
+    distance = [square[codes[other]] - 2 * (rows * codebook[codes[other]]).sum(dim=1) for codes in (expected, got)]
+    size = square.max() + 2 * (rows.norm(dim=1) * square.max().sqrt())
+    gap = distance[1] - distance[0]
+    assert (gap <= 4 * x.shape[1] * 2.0**-24 * size).all(), f"a code is farther than the nearest by {gap.max():.2g}"
+    return {"other_codes": len(other) / max(len(got), 1)}
+
+
+def drawn(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
+    """Tokens drawn in float32: a near tie of two may fall the other way, seldom."""
+    (ids, confidence), (got_ids, got_confidence) = expected, got
+    same = ids == got_ids
+    share = 1 - same.double().mean().item()
+    assert share <= 0.02, f"{share:.1%} of the tokens differ"
+    torch.testing.assert_close(got_confidence[same], confidence[same].float(), atol=1e-4, rtol=0)
+    return {"other_tokens": share}
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operator at a size: what it is called with, and the operations it takes (a product and a sum are two).
+
+    Bytes are counted from arguments and results, each moved once. file: where the operator's functions are, if not in
+    a file of its name. numbers: of the peak rate, if another unit than that of the dtype does the work.
+    """
+
+    op: str
+    size: str
+    arguments: Callable[[Draw], tuple]
+    flops: float = 0.0
+    dtype: torch.dtype = torch.bfloat16
+    compare: Callable[[Any, Any, Sequence[Any], torch.dtype], dict[str, float]] = close
+    file: str | None = None
+    numbers: str | None = None
+
+
+def rows() -> Iterator[Row]:
+    """An operator adds its rows here: widths of lamp-base, one motion first."""
+    fp32, bf16 = torch.float32, torch.bfloat16
+    for size, m in {"motion": TOKENS, "corpus": 1_000_000}.items():
+        yield Row(
+            "codebook_lookup",
+            f"{size} 512x512",
+            lambda new, m=m: (new(m, 512), new(512, 512)),
+            flops=2 * m * 512 * 512,
+            dtype=fp32,
+            compare=nearest,
+        )
+    for size, samples in BATCHES.items():
+        b = samples // 2
+        yield Row(
+            "philox_uniform",
+            f"{size} 49x512",
+            lambda new, b=b: (new.integers(2**40, b), new.integers(2**20, b), 3, TOKENS, 512),
+            dtype=fp32,
+            file="philox",
+        )
+        yield Row("decode_step", f"{size} 49x512", lambda new, b=b: _decode_step(new, b), compare=drawn)
+        yield Row(
+            "sequence_attention",
+            f"{size} 8 heads of 64",
+            lambda new, b=samples: (
+                *new(b, ROWS_OF_A_SAMPLE, 3, 8, 64).permute(2, 0, 3, 1, 4),
+                new.full(ROWS_OF_A_SAMPLE, b),
+                "soft_causal",
+            ),
+            flops=4 * samples * 8 * ROWS_OF_A_SAMPLE**2 * 64,
+            dtype=bf16,
+        )
+
+
+def _decode_step(new: Draw, batch: int) -> tuple:
+    logits, unconditional = new(batch, TOKENS, 512, scale=3), new(batch, TOKENS, 512, scale=3)
+    ids, count = new.full(512, batch, TOKENS), new.full(TOKENS // 2, batch)
+    seeds, samples = new.integers(2**40, batch), new.integers(2**20, batch)
+    return logits, unconditional, ids, count, seeds, samples, None, 0, 4.0, 1.0, 52
+
+
+def cases() -> Iterator[Case | Unmeasured]:
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    for row in rows():
+        name = f"{row.op} {DTYPES[row.dtype]} {row.size}"
+        others = {backend: _way(row, backend) for backend in _other_backends(row, gpu)}
+        if not others:
+            yield Unmeasured(name, "no backend but eager is here")
+        elif not gpu and row.flops > CPU_FLOPS:
+            yield Unmeasured(name, "too much work for a CPU")
+        else:
+            try:
+                yield _case(name, row, others, device)
+            except Exception as error:  # a row that is wrong does not keep the others from being measured
+                yield Unmeasured(name, sentence(error), "failed")
+
+
+def _case(name: str, row: Row, others: dict[str, Callable], device: torch.device) -> Case:
+    arguments = row.arguments(Draw(device, row.dtype))
+    reference = _function(row, "ref")
+    with torch.no_grad():
+        result = reference(*arguments)
+
+    def truth() -> Any:
+        return reference(*(_as_double(argument) for argument in arguments))
+
+    def bound(way: Callable) -> Callable[[], Any]:
         def run() -> Any:
-            with torch.no_grad(), use_backend(name):
-                return call()
+            with torch.no_grad():
+                return way(*arguments)
 
         return run
 
-    def same(expected: Any, got: Any) -> None:
-        """Integers are equal; float32 sums may be taken in another order."""
-        torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    return Case(
+        name,
+        ways={"eager": bound(reference)} | {backend: bound(way) for backend, way in others.items()},
+        compare=lambda expected, got: row.compare(expected, got, arguments, row.dtype),
+        truth=truth,
+        device=device,
+        flops=row.flops,
+        bytes=sum(tensor.numel() * tensor.element_size() for tensor in [*_tensors(arguments), *_tensors(result)]),
+        numbers=row.numbers or DTYPES[row.dtype],
+        captures=True,
+    )
 
-    return Case(name, on("eager"), on(backend), same)
+
+def _other_backends(row: Row, gpu: bool) -> list[str]:
+    if gpu or triton_is_interpreted():
+        return ["triton"] if find_spec(f"lamp_fast.kernels.{row.file or row.op}_triton") else []
+    return ["native"] if row.op in NATIVE and available()[Backend.NATIVE].works else []
+
+
+def _way(row: Row, backend: str) -> Callable:
+    if backend == "triton":
+        return _function(row, "triton")
+
+    def run(*arguments: Any) -> Any:
+        with use_backend(backend):
+            return getattr(ops, row.op)(*arguments)
+
+    return run
+
+
+def _function(row: Row, kind: str) -> Callable:
+    file = (row.file or row.op) + ("_triton" if kind == "triton" else "")
+    return getattr(import_module(f"lamp_fast.kernels.{file}"), f"{row.op}_{kind}")
+
+
+def _as_double(argument: Any) -> Any:
+    return argument.double() if isinstance(argument, Tensor) and argument.dtype.is_floating_point else argument
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    if isinstance(values, Tensor):
+        return [values]
+    return [value for value in values if isinstance(value, Tensor)] if isinstance(values, (tuple, list)) else []

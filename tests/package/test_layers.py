@@ -27,6 +27,7 @@ LEVELS = {
     "metrics": 5,
     "data": 5,
     "export": 5,
+    "profiling": 5,
     "cli": 6,
     "serve": 6,
     "__main__": 6,
