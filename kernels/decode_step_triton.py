@@ -94,6 +94,7 @@ def decode_step_kernel(
     top_k,
     N,
     K,
+    R,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
@@ -103,11 +104,16 @@ def decode_step_kernel(
     drawn = tl.load(ids + row)
     confidence = tl.full((), _KEPT, tl.float32)
     if drawn == K:
+        scored = row
+        if R < N:
+            positions = tl.arange(0, BLOCK_N)
+            earlier = tl.load(ids + sample * N + positions, mask=positions < row % N, other=0)
+            scored = sample * R + tl.minimum(tl.sum((earlier == K).to(tl.int32), axis=0), R - 1)
         codes = tl.arange(0, BLOCK_K)
         inside = codes < K
-        guided = tl.load(logits + row * K + codes, mask=inside, other=0.0).to(tl.float32)
+        guided = tl.load(logits + scored * K + codes, mask=inside, other=0.0).to(tl.float32)
         if unconditional_logits is not None:
-            plain = tl.load(unconditional_logits + row * K + codes, mask=inside, other=0.0).to(tl.float32)
+            plain = tl.load(unconditional_logits + scored * K + codes, mask=inside, other=0.0).to(tl.float32)
             guided = plain + guidance_scale * (guided - plain)
         guided = tl.where(inside, guided, float("-inf"))
         if noise is not None:
@@ -147,11 +153,12 @@ def decode_step_triton(
     logarithms of the noise and the sum of the softmax may round differently: where two codes are within a few units in
     the last place of winning the draw, or two positions of being equally certain, either may be taken.
 
-    out: ids (B,N) int64, which may be `ids` itself, and confidence (B,N) float32, both contiguous: written and
-    returned. arrivals (B,) int32, zeros, which it holds again at the end: scratch memory that saves an allocation;
-    launches that may overlap need one each.
+    out: ids (B,N) int64, which may be `ids` itself where there are logits of all positions, and confidence (B,N)
+    float32, both contiguous: written and returned. arrivals (B,) int32, zeros, which it holds again at the end: scratch
+    memory that saves an allocation; launches that may overlap need one each.
     """
-    batch, n, k = logits.shape
+    batch, n = ids.shape
+    k = logits.shape[-1]
     if out is None:
         out = torch.empty(batch, n, dtype=torch.int64, device=ids.device), torch.empty(batch, n, device=ids.device)
     if batch * n == 0:
@@ -176,6 +183,7 @@ def decode_step_triton(
             top_k,
             n,
             k,
+            logits.shape[1],
             BLOCK_N=max(16, triton.next_power_of_2(n)),
             BLOCK_K=block_k,
             # Sixteen codes a thread; with one warp no sum has to cross warps.

@@ -17,6 +17,7 @@ from ..backend import find_device
 from ..checkpoints.folder import load_lamp
 from ..config import FRAMES_PER_TOKEN
 from ..errors import LampError
+from ..models.decoding import DecodingOptions
 from ..models.lamp import Lamp
 from .output import MotionOutput, Segment
 from .request import Limits, Prompts, SegmentRequest, parse
@@ -82,6 +83,7 @@ class LampPipeline:
             raise LampError(f"num_samples is {num_samples}, expected at least 1")
         if not isinstance(guidance_scale, Real):
             raise LampError(f"guidance_scale is {guidance_scale!r}, expected a number; 1 is without guidance")
+        options = DecodingOptions(num_inference_steps, guidance_scale)
         limits = Limits(self.lamp.config.generator.max_tokens, self.lamp.seconds_per_token)
         requests, several = parse(prompt, seconds, limits, split_on_then)
 
@@ -94,13 +96,7 @@ class LampPipeline:
                 for condition, segment_lengths in zip(conditions, lengths, strict=True)
                 for sample in range(num_samples)
             ]
-            draw_tracks(
-                self.lamp.generator,
-                tracks,
-                seed=seed,
-                num_inference_steps=num_inference_steps,
-                guidance_scale=guidance_scale,
-            )
+            draw_tracks(self.lamp.generator, tracks, options, seed)
         with self._timed("features", timings):
             features = self._decode(tracks)
         outputs = [

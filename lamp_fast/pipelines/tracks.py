@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..models.decoding import generate
+from ..config import GeneratorConfig
+from ..models.decoding import DecodingOptions, generate
 from ..models.generator import MotionGenerator
 
 TRANSITION_TOKENS = 2  # drawn again on either side of a joint
@@ -18,6 +19,8 @@ TRANSITION_TOKENS = 2  # drawn again on either side of a joint
 # Noise is a function of (seed, sample, step, position). Each segment and each joint takes sample numbers of its own,
 # this far from the next, so that no two draws of a motion share their noise.
 SAMPLES_APART = 2**16
+
+Draw = Callable[..., Tensor]  # `models.decoding.generate` but for its model, options and seed
 
 
 @dataclass
@@ -34,45 +37,41 @@ class Track:
     tokens: Tensor = field(init=False)
 
 
-def draw_tracks(generator: MotionGenerator, tracks: Sequence[Track], **options: Any) -> None:
-    """Fill the tokens of every track; `options` are those of `models.decoding.generate`.
-
-    What a track gets depends on nothing but itself and the options.
-    """
-    _draw_segments(generator, tracks, options)
+def draw_tracks(generator: MotionGenerator, tracks: Sequence[Track], options: DecodingOptions, seed: int) -> None:
+    """Fill the tokens of every track. What a track gets depends on nothing but itself, the options and the seed."""
+    draw = partial(generate, generator, options=options, seed=seed)
+    _draw_segments(draw, tracks)
     for joint in range(max(len(track.lengths) for track in tracks) - 1):
-        _draw_joint(generator, [track for track in tracks if joint < len(track.lengths) - 1], joint, options)
+        _draw_joint(draw, [track for track in tracks if joint < len(track.lengths) - 1], joint, generator.config)
 
 
-def _draw_segments(generator: MotionGenerator, tracks: Sequence[Track], options: dict[str, Any]) -> None:
+def _draw_segments(draw: Draw, tracks: Sequence[Track]) -> None:
     """All segments of all tracks in one batch."""
     lengths = [length for track in tracks for length in track.lengths]
     samples = [track.sample + 2 * SAMPLES_APART * i for track in tracks for i in range(len(track.lengths))]
     conditions = torch.cat([track.conditions for track in tracks])
-    drawn = generate(generator, conditions, lengths, samples=torch.tensor(samples), **options)
+    drawn = draw(conditions, lengths, samples=torch.tensor(samples))
     segments = iter([ids[:length] for ids, length in zip(drawn, lengths, strict=True)])
     for track in tracks:
         track.tokens = torch.cat([next(segments) for _ in track.lengths])
 
 
-def _draw_joint(generator: MotionGenerator, tracks: Sequence[Track], joint: int, options: dict[str, Any]) -> None:
+def _draw_joint(draw: Draw, tracks: Sequence[Track], joint: int, config: GeneratorConfig) -> None:
     """Draw again the tokens around one joint of every track, between known tokens of the two segments that meet there.
 
     Both prompts share that window: its condition is their mean. Each segment keeps at least one token of its own.
     """
-    spans = [_window(track.lengths, joint, generator.config.max_tokens) for track in tracks]
+    spans = [_window(track.lengths, joint, config.max_tokens) for track in tracks]
     windows = []
     for track, (window, wanted) in zip(tracks, spans, strict=True):
         known = track.tokens.clone()
-        known[wanted] = generator.config.mask_id
+        known[wanted] = config.mask_id
         windows.append(known[window])
-    drawn = generate(
-        generator,
+    drawn = draw(
         torch.stack([track.conditions[joint : joint + 2].mean(0) for track in tracks]),
         [len(window) for window in windows],
-        known=pad_sequence(windows, batch_first=True, padding_value=generator.config.pad_id),
+        known=pad_sequence(windows, batch_first=True, padding_value=config.pad_id),
         samples=torch.tensor([track.sample + SAMPLES_APART * (2 * joint + 1) for track in tracks]),
-        **options,
     )
     for track, (window, _), ids in zip(tracks, spans, drawn, strict=True):
         track.tokens[window] = ids[: window.stop - window.start]

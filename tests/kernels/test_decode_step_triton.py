@@ -124,3 +124,13 @@ def test_strides_and_written_in_place(device):
 def test_empty(device):
     ids, confidence = launch(device, arguments(1, 3, 9) | {"logits": torch.zeros(0, 3, 9), "ids": torch.zeros(0, 3)})
     assert ids.shape == confidence.shape == (0, 3)
+
+
+def test_logits_of_the_masked_positions_only(device):
+    inputs = arguments(3, 7, 16, next_count=1)
+    expected = decode_step_ref(**inputs)
+    for limit in (6, int((inputs["ids"] == 16).sum(dim=1).max())):
+        order = (inputs["ids"] != 16).int().argsort(dim=1, stable=True)[:, :limit, None].expand(-1, -1, 16)
+        compact = {name: inputs[name].gather(1, order) for name in ("logits", "unconditional_logits")}
+        torch.testing.assert_close(decode_step_ref(**inputs | compact), expected, atol=0, rtol=0)
+        check(device, inputs | compact)

@@ -1,17 +1,23 @@
 """Masked decoding: the released tokens, in-painting, and results that do not depend on batch mates."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lamp_fast import ops
 from lamp_fast.errors import LampError
-from lamp_fast.models.decoding import generate
+from lamp_fast.models.decoding import DecodingOptions, generate, redraw
 
 
-def top_k(config, run):
-    return math.ceil((1 - run["topk_filter_thres"]) * config.num_codes)
+def released_options(config, run):
+    return DecodingOptions(
+        num_inference_steps=run["timesteps"],
+        guidance_scale=run["cond_scale"],
+        temperature=run["temperature"],
+        top_k=math.ceil((1 - run["topk_filter_thres"]) * config.num_codes),
+    )
 
 
 def whole_batch_run(fixture):
@@ -47,10 +53,7 @@ def test_released_generate(golden, released_generator, recorded_steps):
             model,
             fixture["cond_vector"][run.get("samples", slice(None))],
             fixture[f"m_lens_{prefix}"],
-            num_inference_steps=run["timesteps"],
-            guidance_scale=run["cond_scale"],
-            temperature=run["temperature"],
-            top_k=top_k(model.config, run),
+            released_options(model.config, run),
             noise=fixture[f"noise_{prefix}"],
         )
         check_steps(fixture, prefix, recorded_steps, model.config.mask_id)
@@ -66,10 +69,7 @@ def test_released_generate_alone(golden, released_generator, padding):
             model,
             fixture["cond_vector"][sample : sample + 1],
             [length],
-            num_inference_steps=run["timesteps"],
-            guidance_scale=run["cond_scale"],
-            temperature=run["temperature"],
-            top_k=top_k(model.config, run),
+            released_options(model.config, run),
             noise=fixture[f"noise_{prefix}"][:, sample : sample + 1, :length],
         )
         fixture.check(f"single{sample}_final_ids", ids)
@@ -83,10 +83,7 @@ def test_exact_batch_equals_the_released_samples_alone(golden, released_generato
         model,
         fixture["cond_vector"],
         lengths,
-        num_inference_steps=run["timesteps"],
-        guidance_scale=run["cond_scale"],
-        temperature=run["temperature"],
-        top_k=top_k(model.config, run),
+        released_options(model.config, run),
         noise=fixture[f"noise_{prefix}"],
     )
     for sample, length in enumerate(lengths):
@@ -106,10 +103,7 @@ def test_released_edit(golden, released_generator, recorded_steps, prefix):
         model,
         fixture["cond_vector"],
         lengths,
-        num_inference_steps=fixture.config["timesteps"],
-        guidance_scale=fixture.config["cond_scale"],
-        temperature=fixture.config["temperature"],
-        top_k=top_k(config, fixture.config),
+        released_options(config, fixture.config),
         noise=fixture["noise"],
         known=known,
     )
@@ -118,31 +112,28 @@ def test_released_edit(golden, released_generator, recorded_steps, prefix):
     assert torch.equal(ids[known != config.mask_id], tokens[known != config.mask_id])
 
 
-def test_released_mask_free_edit_step_by_step(golden, released_generator):
-    """The release's choice of what to draw again is not offered; each of its steps is the same."""
+def test_released_mask_free_edit(golden, released_generator, recorded_steps):
     fixture, model = golden("edit"), released_generator()
-    lengths, condition = fixture["m_lens"], fixture["cond_vector"]
-    batch, n = fixture["tokens"].shape
-    beyond = torch.arange(n) >= lengths[:, None]
-    before = fixture["tokens"].masked_fill(beyond, model.config.pad_id)
-    with torch.no_grad():
-        for step, noise in enumerate(fixture["noise_free"]):
-            ids = before.masked_fill(fixture["F_is_mask"][step], model.config.mask_id)
-            ids, _ = ops.decode_step(
-                model(ids, condition, lengths),
-                model(ids, None, lengths),
-                ids,
-                torch.zeros(batch, dtype=torch.int64),
-                seeds=lengths,
-                samples=lengths,
-                noise=noise,
-                step=step,
-                guidance_scale=fixture.config["cond_scale"],
-                temperature=fixture.config["temperature"],
-                top_k=top_k(model.config, fixture.config),
-            )
-            assert torch.equal(ids, fixture["F_ids"][step])
-            before = ids
+    tokens, lengths = fixture["tokens"], fixture["m_lens"]
+    noise = fixture["noise_free"]
+    options = replace(released_options(model.config, fixture.config), num_inference_steps=len(noise))
+    # At first all scores are equal, and the order of the release's sort decides.
+    first = fixture["F_is_mask"][0]
+    ids = redraw(model, tokens, fixture["cond_vector"], lengths, options, first=first, noise=noise)
+    fixture.check("F_scores", torch.stack([confidence for _, confidence in recorded_steps]))
+    beyond = torch.arange(tokens.shape[1]) >= lengths[:, None]
+    fixture.check("F_final_ids", ids.masked_fill(beyond, -1))
+
+
+def test_redrawing_keeps_most_of_a_motion_and_depends_on_no_batch_mate(small_generator):
+    model = small_generator()
+    ids, lengths = torch.randint(model.config.num_codes, (2, 20)), [20, 7]
+    condition, samples = torch.randn(2, model.config.condition_dim), torch.tensor([4, 5])
+    once = redraw(model, ids, condition, lengths, DecodingOptions(num_inference_steps=1), samples=samples)
+    assert torch.equal(once[0, 3:], ids[0, 3:])  # 16 % of 20 are 3
+    batch = redraw(model, ids, condition, lengths, samples=samples)
+    alone = redraw(model, ids[1:, :7], condition[1:], [7], samples=samples[1:])
+    assert torch.equal(batch[1, :7], alone[0]) and (batch[1, 7:] == model.config.pad_id).all()
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
@@ -151,7 +142,8 @@ def test_a_sample_is_the_same_alone_and_in_a_padded_batch(small_generator, mode,
     model = small_generator(attention_mode=mode)
     lengths, samples = [49, 7, 1, 30], torch.tensor([0, 2, 9, 0])
     condition = torch.randn(4, model.config.condition_dim)
-    batch = generate(model, condition, lengths, seed=11, samples=samples, guidance_scale=guidance_scale)
+    options = DecodingOptions(guidance_scale=guidance_scale)
+    batch = generate(model, condition, lengths, options, seed=11, samples=samples)
     for row, length in enumerate(lengths):
         alone = generate(
             model,
@@ -159,7 +151,7 @@ def test_a_sample_is_the_same_alone_and_in_a_padded_batch(small_generator, mode,
             [length],
             seed=11,
             samples=samples[row : row + 1],
-            guidance_scale=guidance_scale,
+            options=options,
         )
         assert torch.equal(batch[row, :length], alone[0])
         assert (batch[row, length:] == model.config.pad_id).all()
@@ -170,7 +162,9 @@ def test_seed_decides_the_tokens(small_generator):
     condition = torch.randn(1, model.config.condition_dim).expand(3, -1)
 
     def draw(seed, samples=None):
-        return generate(model, condition, [49, 49, 49], seed=seed, samples=samples, num_inference_steps=4)
+        return generate(
+            model, condition, [49, 49, 49], DecodingOptions(num_inference_steps=4), seed=seed, samples=samples
+        )
 
     first = draw(3)
     assert torch.equal(first, draw(3))
@@ -188,14 +182,14 @@ def test_seed_decides_the_tokens(small_generator):
 def test_every_token_is_a_code(small_generator, steps, length):
     model = small_generator()
     condition = torch.randn(model.config.condition_dim, 2).T
-    ids = generate(model, condition, [length, 1], num_inference_steps=steps)
+    ids = generate(model, condition, [length, 1], DecodingOptions(num_inference_steps=steps))
     assert ids.shape == (2, length) and ids.dtype == torch.int64
     assert ids[0].max() < model.config.num_codes and ids[1, 0] < model.config.num_codes
 
 
 def test_schedule_of_the_release(small_generator, recorded_steps):
     model = small_generator()
-    generate(model, torch.randn(1, model.config.condition_dim), [49], num_inference_steps=10)
+    generate(model, torch.randn(1, model.config.condition_dim), [49], DecodingOptions(num_inference_steps=10))
     masked = [(ids == model.config.mask_id).sum().item() for ids, _ in recorded_steps]
     assert masked == [49, 48, 46, 42, 38, 31, 24, 17, 9, 1]
 
@@ -217,9 +211,11 @@ def test_in_painting_leaves_known_tokens(small_generator):
 def test_condition_and_guidance_matter(small_generator):
     model = small_generator()
     condition = torch.randn(2, model.config.condition_dim) * 3
-    first, second = (generate(model, c[None], [49], num_inference_steps=3) for c in condition)
+    first, second = (generate(model, c[None], [49], DecodingOptions(num_inference_steps=3)) for c in condition)
     assert not torch.equal(first, second)
-    assert not torch.equal(first, generate(model, condition[:1], [49], num_inference_steps=3, guidance_scale=0.0))
+    assert not torch.equal(
+        first, generate(model, condition[:1], [49], DecodingOptions(num_inference_steps=3, guidance_scale=0.0))
+    )
 
 
 def test_a_scale_of_one_runs_the_model_once_a_step(small_generator):
@@ -227,8 +223,8 @@ def test_a_scale_of_one_runs_the_model_once_a_step(small_generator):
     rows = []
     model.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
     condition = torch.randn(3, model.config.condition_dim)
-    generate(model, condition, [7, 7, 7], num_inference_steps=2, guidance_scale=1)
-    generate(model, condition, [7, 7, 7], num_inference_steps=2, guidance_scale=2)
+    generate(model, condition, [7, 7, 7], DecodingOptions(num_inference_steps=2, guidance_scale=1))
+    generate(model, condition, [7, 7, 7], DecodingOptions(num_inference_steps=2, guidance_scale=2))
     assert rows == [3, 3, 6, 6]
 
 
@@ -239,12 +235,8 @@ BAD_INPUT = {
     "too few lengths": ({"lengths": [7]}, "lengths has shape"),
     "condition width": ({"condition": torch.zeros(2, 3)}, "condition has shape"),
     "no condition": ({"condition": torch.zeros(0, 20), "lengths": []}, "number of conditions"),
-    "no steps": ({"num_inference_steps": 0}, "num_inference_steps"),
-    "half a step": ({"num_inference_steps": 2.5}, "num_inference_steps"),
-    "no temperature": ({"temperature": 0.0}, "temperature"),
-    "guidance": ({"guidance_scale": float("nan")}, "guidance_scale"),
-    "top_k zero": ({"top_k": 0}, "top_k"),
-    "top_k large": ({"top_k": 41}, "top_k"),
+    "top_k zero": ({"options": DecodingOptions(top_k=0)}, "top_k"),
+    "top_k large": ({"options": DecodingOptions(top_k=41)}, "top_k"),
     "seed of 65 bits": ({"seed": 2**64}, "64 bits"),
     "fractional seed": ({"seed": 0.5}, "64 bits"),
     "seed shape": ({"seed": torch.zeros(3, dtype=torch.int64)}, "shape"),
@@ -261,6 +253,16 @@ def test_bad_input_is_one_sentence(small_generator, change, message):
     arguments = {"condition": torch.zeros(2, 20), "lengths": [7, 3]} | change
     with pytest.raises(LampError, match=message):
         generate(small_generator(), **arguments)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_inference_steps": 0}, {"num_inference_steps": 2.5}, {"temperature": 0.0}, {"guidance_scale": float("nan")}],
+)
+def test_bad_options_are_one_sentence(change):
+    [name] = change
+    with pytest.raises(LampError, match=name):
+        DecodingOptions(**change)
 
 
 def test_training_mode_is_refused(small_generator):

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from lamp_fast.models.decoding import DecodingOptions
 from lamp_fast.pipelines.tracks import TRANSITION_TOKENS, Track, _window, draw_tracks
 
-OPTIONS = {"num_inference_steps": 3, "guidance_scale": 2.0, "seed": 5}
+OPTIONS = {"options": DecodingOptions(num_inference_steps=3, guidance_scale=2.0), "seed": 5}
 
 
 def track(lengths, sample=0, seed=0):
