@@ -33,20 +33,29 @@ from triton.runtime.jit import JITFunction
 
 from lamp_fast.kernels.codebook_lookup_triton import codebook_lookup_triton
 from lamp_fast.kernels.decode_step_triton import decode_step_triton
+from lamp_fast.kernels.int8_linear_triton import int8_linear_triton
 from lamp_fast.kernels.philox_triton import philox_uniform_triton
+from lamp_fast.kernels.quantize_rows_triton import quantize_rows_triton
 from lamp_fast.kernels.sequence_attention_triton import sequence_attention_triton
 
 TABLE = Path(__file__).with_suffix(".json")
 ARCHITECTURES = (80, 90, 100)
 SPARE_REGISTERS = 8
 INSTRUCTIONS = {
-    "tensor": r"U?[HQ]G?MMA|UTC\w*MMA|HMMA",
+    "tensor": r"U?[HIQ]G?MMA|UTC\w*MMA|HMMA",
     "fma": r"FFMA2?",
     "load128": r"(?:LDG|LDGSTS)\.[\w.]*128",
     "load16": r"(?:LDG|LDGSTS)\.[\w.]*U16",
     "spills": r"STL|LDL",
 }
-TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.int64: "i64", torch.int32: "i32"}
+TYPES = {
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.int64: "i64",
+    torch.int32: "i32",
+    torch.int8: "i8",
+}
 
 
 def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -72,6 +81,21 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield (
             f"sequence_attention {TYPES[dtype]}",
             lambda q=q: sequence_attention_triton(*q, integers(2), "soft_causal"),
+        )
+    for rows, width in ((100, 512), (100, 1024), (25_600, 512)):
+        yield (
+            f"quantize_rows {rows}x{width}",
+            lambda m=rows, i=width: quantize_rows_triton(tensor(m, i, dtype=torch.bfloat16)),
+        )
+    for rows, width, channels in ((2, 768, 512), (100, 512, 1536), (1600, 512, 1024), (25_600, 1024, 512)):
+        x, weight = tensor(rows, width, dtype=torch.int8), tensor(channels, width, dtype=torch.int8)
+        scales = tensor(rows), tensor(channels)
+        bias = tensor(channels, dtype=torch.bfloat16)
+        yield (
+            f"int8_linear {rows}x{width}x{channels}",
+            lambda x=x, weight=weight, scales=scales, bias=bias: int8_linear_triton(
+                x, scales[0], weight, scales[1], bias, torch.bfloat16
+            ),
         )
 
 

@@ -24,7 +24,9 @@ from .backend import Backend, current_backend, triton_is_interpreted
 from .errors import LampError
 from .kernels.codebook_lookup import codebook_lookup_ref
 from .kernels.decode_step import decode_step_ref
+from .kernels.int8_linear import int8_linear_ref
 from .kernels.philox import philox_uniform_ref
+from .kernels.quantize_rows import quantize_rows_ref
 from .kernels.sequence_attention import sequence_attention_ref
 
 logger = logging.getLogger(__name__)
@@ -151,11 +153,38 @@ def _uncovered_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None
     return None
 
 
+def _check_rows(x: Tensor) -> None:
+    if x.ndim != 2 or x.shape[1] == 0 or not x.is_floating_point():
+        raise LampError(f"quantize_rows: x is {x.dtype} {tuple(x.shape)}; give floating point (M,I) with I at least 1")
+
+
+def _check_int8_linear(
+    x: Tensor,
+    x_scale: Tensor,
+    weight: Tensor,
+    weight_scale: Tensor,
+    bias: Tensor | None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    if x.dtype != torch.int8 or weight.dtype != torch.int8:
+        raise LampError(f"int8_linear: x is {x.dtype}, weight {weight.dtype}; give int8, as quantize_rows makes it")
+    fits = x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]
+    if not fits or x_scale.shape != x.shape[:1] or weight_scale.shape != weight.shape[:1]:
+        raise LampError(
+            f"int8_linear: x {tuple(x.shape)} with scale {tuple(x_scale.shape)} and weight {tuple(weight.shape)} with "
+            f"scale {tuple(weight_scale.shape)} do not fit; give (M,I), (M,), (O,I) and (O,)"
+        )
+    if bias is not None and bias.shape != weight_scale.shape:
+        raise LampError(f"int8_linear: bias is {tuple(bias.shape)}, expected {tuple(weight_scale.shape)}")
+
+
 codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_codebook_lookup, check=_check_codebook)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
 decode_step = Operator(decode_step_ref, triton=True)
 sequence_attention = Operator(
     sequence_attention_ref, triton=True, check=_check_attention, uncovered=_uncovered_attention, differentiable=True
 )
+quantize_rows = Operator(quantize_rows_ref, triton=True, check=_check_rows)
+int8_linear = Operator(int8_linear_ref, triton=True, check=_check_int8_linear)
 
 OPERATORS = {operator.name: operator for operator in list(globals().values()) if isinstance(operator, Operator)}

@@ -31,6 +31,7 @@ def decode_arguments(guided=True, noise=True):
     )
 
 
+INT8 = (*ops.quantize_rows(torch.randn(7, 5)), *ops.quantize_rows(torch.randn(9, 5)))
 REGISTERED = {
     "codebook_lookup": (torch.randn(7, 5), torch.randn(9, 5)),
     "codebook_lookup-empty": (torch.randn(0, 5), torch.randn(9, 5)),
@@ -48,6 +49,11 @@ REGISTERED = {
     ),
     "codebook_lookup-strided": (torch.randn(5, 7).T, torch.randn(5, 9).T),
     "sequence_attention": (*torch.randn(3, 2, 3, 7, 4), torch.tensor([7, 2]), "soft_causal"),
+    "quantize_rows": (torch.randn(7, 5),),
+    "quantize_rows-strided": (torch.randn(5, 7, dtype=torch.bfloat16).T,),
+    "quantize_rows-empty": (torch.randn(0, 5),),
+    "int8_linear": (*INT8, torch.randn(9, dtype=torch.bfloat16), torch.bfloat16),
+    "int8_linear-no-bias": (*INT8, None),
     "sequence_attention-all": (*torch.randn(3, 1, 1, 1, 5), None, "full"),
 }
 
@@ -133,6 +139,18 @@ def test_bad_input_is_one_sentence():
     for codebook in (torch.zeros(4, 6), torch.zeros(0, 5), torch.zeros(5)):
         with pytest.raises(LampError, match="codebook_lookup"):
             ops.codebook_lookup(x, codebook)
+    x, x_scale, weight, weight_scale = INT8
+    for arguments in (
+        (x.float(), x_scale, weight, weight_scale, None),
+        (x, weight_scale, weight, weight_scale, None),
+        (x[:, 1:], x_scale, weight, weight_scale, None),
+        (x, x_scale, weight, weight_scale, x_scale),
+    ):
+        with pytest.raises(LampError, match="int8_linear"):
+            ops.int8_linear(*arguments)
+    for bad in (x, x_scale, x.float()[:, :0]):
+        with pytest.raises(LampError, match="quantize_rows"):
+            ops.quantize_rows(bad)
     q = torch.zeros(1, 1, 2, 4)
     with pytest.raises(LampError, match="soft_causal"):
         ops.sequence_attention(q, q, q, None, "sideways")

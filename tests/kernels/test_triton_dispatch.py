@@ -7,6 +7,7 @@ import torch
 
 from lamp_fast import ops
 from lamp_fast.backend import use_backend
+from lamp_fast.kernels.quantize_rows import quantize_rows_ref
 
 pytest.importorskip("triton")
 
@@ -25,10 +26,18 @@ def registered(device):
         "codebook_lookup": (logits[0], logits[1]),
         "philox_uniform": (numbers, numbers, 3, 3, 9),
         "decode_step": (logits, None, ids, numbers, numbers, numbers, None, 2, 4.0, 0.9, 3),
+        "quantize_rows": (logits[0],),
+        "int8_linear": (*quantize_rows_ref(logits[0]), *quantize_rows_ref(logits[1]), logits[0, 0, :3]),
     }
 
 
-FILES = {"codebook_lookup": "codebook_lookup", "philox_uniform": "philox", "decode_step": "decode_step"}
+FILES = {
+    "codebook_lookup": "codebook_lookup",
+    "philox_uniform": "philox",
+    "decode_step": "decode_step",
+    "quantize_rows": "quantize_rows",
+    "int8_linear": "int8_linear",
+}
 
 
 def spied(op, file):
