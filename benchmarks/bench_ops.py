@@ -137,6 +137,15 @@ def rows() -> Iterator[Row]:
             flops=4 * samples * 8 * ROWS_OF_A_SAMPLE**2 * 64,
             dtype=bf16,
         )
+        m = samples * ROWS_OF_A_SAMPLE
+        yield Row("quantize_rows", f"{size} 512", lambda new, m=m: (new(m, 512),))
+        yield Row(
+            "int8_linear",
+            f"{size} 512x1536",
+            lambda new, m=m: (*_int8(new, m, 512), *_int8(new, 1536, 512), new(1536), bf16),
+            flops=2 * m * 512 * 1536,
+            numbers="int8",
+        )
 
 
 def _decode_step(new: Draw, batch: int) -> tuple:
@@ -144,6 +153,10 @@ def _decode_step(new: Draw, batch: int) -> tuple:
     ids, count = new.full(512, batch, TOKENS), new.full(TOKENS // 2, batch)
     seeds, samples = new.integers(2**40, batch), new.integers(2**20, batch)
     return logits, unconditional, ids, count, seeds, samples, None, 0, 4.0, 1.0, 52
+
+
+def _int8(new: Draw, rows: int, width: int) -> tuple[Tensor, Tensor]:
+    return new.integers(128, rows, width, low=-127, dtype=torch.int8), new(rows, dtype=torch.float32).abs() / 127
 
 
 def cases() -> Iterator[Case | Unmeasured]:
