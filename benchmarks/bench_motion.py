@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from measure import Case
+from measure import Case, Plan
 
 from lamp_fast.motion.features import joints_to_features
 from lamp_fast.motion.skeleton import HUMANML3D
@@ -13,10 +13,13 @@ from lamp_fast.reference import motion as reference
 CLIPS, FRAMES = 64, 196
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[Plan]:
+    yield Plan(f"joints_to_features humanml3d {CLIPS}x{FRAMES}", _case, rank=9)
+
+
+def _case() -> Case:
     joints = _standing_clips()
-    yield Case(
-        f"joints_to_features humanml3d {CLIPS}x{FRAMES}",
+    return Case(
         ways={
             "released": _on_one_thread(
                 lambda: np.stack([reference.joints_to_features(clip, HUMANML3D) for clip in joints])

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from measure import Case, Unmeasured, sentence
+from measure import Case, NotHere, Plan
 from torch import Tensor
 
 from lamp_fast import ops
@@ -159,24 +159,20 @@ def _int8(new: Draw, rows: int, width: int) -> tuple[Tensor, Tensor]:
     return new.integers(128, rows, width, low=-127, dtype=torch.int8), new(rows, dtype=torch.float32).abs() / 127
 
 
-def cases() -> Iterator[Case | Unmeasured]:
+def cases() -> Iterator[Plan]:
+    for row in rows():
+        rank = 3 if "b1 " in row.size else 4
+        yield Plan(f"{row.op} {DTYPES[row.dtype]} {row.size}", lambda row=row: _case(row), rank)
+
+
+def _case(row: Row) -> Case:
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
-    for row in rows():
-        name = f"{row.op} {DTYPES[row.dtype]} {row.size}"
-        others = {backend: _way(row, backend) for backend in _other_backends(row, gpu)}
-        if not others:
-            yield Unmeasured(name, "no backend but eager is here")
-        elif not gpu and row.flops > CPU_FLOPS:
-            yield Unmeasured(name, "too much work for a CPU")
-        else:
-            try:
-                yield _case(name, row, others, device)
-            except Exception as error:  # a row that is wrong does not keep the others from being measured
-                yield Unmeasured(name, sentence(error), "failed")
-
-
-def _case(name: str, row: Row, others: dict[str, Callable], device: torch.device) -> Case:
+    others = {backend: _way(row, backend) for backend in _other_backends(row, gpu)}
+    if not others:
+        raise NotHere("no backend but eager is here")
+    if not gpu and row.flops > CPU_FLOPS:
+        raise NotHere("too much work for a CPU")
     arguments = row.arguments(Draw(device, row.dtype))
     reference = _function(row, "ref")
     with torch.no_grad():
@@ -193,7 +189,6 @@ def _case(name: str, row: Row, others: dict[str, Callable], device: torch.device
         return run
 
     return Case(
-        name,
         ways={"eager": bound(reference)} | {backend: bound(way) for backend, way in others.items()},
         compare=lambda expected, got: row.compare(expected, got, arguments, row.dtype),
         truth=truth,

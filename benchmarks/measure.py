@@ -14,6 +14,9 @@ import torch
 
 import lamp_fast
 from lamp_fast.profiling.clock import (
+    P99_NEEDS,
+    Call,
+    Timer,
     captured,
     cold_timer,
     count_launches,
@@ -28,6 +31,7 @@ from lamp_fast.profiling.peaks import device_peaks
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 MAX_REPEATS, REPEATS_MS = 20, 1.0
+TAIL_MS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,9 @@ class Case:
     captures: the ways are short and can be captured, so that the GPU's time is taken without the launches.
     """
 
-    name: str
-    ways: dict[str, Callable[[], Any]]
+    ways: dict[str, Call]
     compare: Callable[[Any, Any], dict[str, float] | None]
-    truth: Callable[[], Any] | None = None
+    truth: Call | None = None
     device: torch.device = CPU
     flops: float = 0.0
     bytes: float = 0.0
@@ -51,28 +54,32 @@ class Case:
     captures: bool = False
 
 
+class NotHere(Exception):
+    """A case has no place on this machine; the message says why."""
+
+
 @dataclass(frozen=True)
-class Unmeasured:
-    """A case without figures, and why: skipped, where it has no place here, or failed."""
+class Plan:
+    """A case to come: `build` makes it, or raises NotHere. Cases of a low rank come first."""
 
     name: str
-    why: str
-    status: str = "skipped"
+    build: Callable[[], Case]
+    rank: int = 5
 
 
-def measure(case: Case | Unmeasured, seconds: float | None = 1.0) -> dict[str, Any]:
+def measure(plan: Plan, seconds: float | None = 1.0) -> dict[str, Any]:
     """-> the record of a case: status ok, failed or skipped, and for each way its figures or why it has none.
 
     Times are in milliseconds, about `seconds` for each kind of time and all ways together; None compares results only.
     """
-    if isinstance(case, Unmeasured):
-        return {"name": case.name, "status": case.status, "why": case.why}
-    ways, right = {}, {}
-    first = next(iter(case.ways))
     try:
-        expected = (case.truth or case.ways[first])()
-    except Exception as error:
-        return {"name": case.name, "status": "failed", "why": f"what is right is not known: {sentence(error)}"}
+        case = plan.build()
+        expected = (case.truth or next(iter(case.ways.values())))()
+    except NotHere as error:
+        return {"name": plan.name, "status": "skipped", "why": str(error)}
+    except Exception as error:  # a case that is wrong does not keep the others from being measured
+        return {"name": plan.name, "status": "failed", "why": _sentence(error)}
+    ways, right = {}, {}
     for name, call in case.ways.items():
         try:
             began = time.perf_counter()
@@ -81,25 +88,28 @@ def measure(case: Case | Unmeasured, seconds: float | None = 1.0) -> dict[str, A
             ways[name] = {"first_ms": (time.perf_counter() - began) * 1e3}
             ways[name] |= case.compare(expected, result) or {}
             right[name] = call
-        except Exception as error:  # whatever one way does wrong, the others are still measured
-            ways[name] = {"failed": sentence(error)}
+        except Exception as error:
+            ways[name] = {"failed": _sentence(error)}
         result = None
     del expected
-    record = {"name": case.name, "status": "ok" if len(right) == len(ways) else "failed"}
+    record = {"name": plan.name, "status": "ok" if len(right) == len(ways) else "failed"}
     if seconds is None:
         return record | {"ways": ways}
-    for name, figures in _times(right, case, seconds).items():
-        ways[name] |= figures
     if case.flops or case.bytes:
         peaks = device_peaks(case.device)
         record |= {"flops": case.flops, "bytes": case.bytes, "numbers": case.numbers, "peaks": peaks.source}
         record["floor_ms"] = peaks.floor_ms(case.flops, case.bytes, case.numbers)
-    for figures in ways.values():
-        if "ms" in figures:
-            if "ms" in ways[first]:
-                figures["speedup"] = ways[first]["ms"] / figures["ms"]
-            if "floor_ms" in record:
-                figures["share_of_floor"] = record["floor_ms"] / figures["ms"]
+    try:
+        figures = _times(right, case, seconds)
+    except Exception as error:
+        return record | {"status": "failed", "why": _sentence(error), "ways": ways}
+    baseline = figures.get(next(iter(ways)))
+    for name, values in figures.items():
+        if baseline is not None:
+            values["speedup"] = baseline["ms"] / values["ms"]
+        if "floor_ms" in record:
+            values["share_of_floor"] = record["floor_ms"] / values["ms"]
+        ways[name] |= values
     return record | {"ways": ways}
 
 
@@ -119,35 +129,43 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _times(calls: dict[str, Callable[[], Any]], case: Case, seconds: float) -> dict[str, dict[str, Any]]:
-    """Every way's times; `ms` is the one to compare: on a GPU its own time with warm L2, else the host's."""
+def _times(calls: dict[str, Call], case: Case, seconds: float) -> dict[str, dict[str, Any]]:
+    """Every way's times; `ms` is the one to compare: on a GPU its own time with warm L2, else the host's.
+
+    A way that is fast enough is called once more, alone and often, for its p99.
+    """
     figures: dict[str, dict[str, Any]] = {name: {} for name in calls}
-
-    def take(kind: str, timers: dict[str, Callable[[], float]]) -> None:
-        for name, times in interleaved(timers, seconds).items():
-            figures[name][kind] = quantiles(times)
-
-    take("host_ms", {name: host_timer(call, case.device) for name, call in calls.items()})
+    timers = {"host_ms": {name: host_timer(call, case.device) for name, call in calls.items()}}
+    compared = "host_ms"
     if case.device.type == "cuda":
-        warm, cold = {}, {}
+        compared = "warm_ms"
+        timers |= {"warm_ms": {}, "cold_ms": {}}
         for name, call in calls.items():
-            figures[name] |= count_launches(call)
-            repeats = 1
-            if case.captures:
-                repeats = min(MAX_REPEATS, 1 + int(REPEATS_MS / figures[name]["host_ms"]["p10"]))
-                warm[name], cold[name] = warm_timer(captured(call, repeats), repeats), captured(call, 1)
-            else:
-                warm[name], cold[name] = warm_timer(call), call
-            figures[name]["captured"] = case.captures
-        take("warm_ms", warm)
-        take("cold_ms", {name: cold_timer(call, case.device) for name, call in cold.items()})
-    for values in figures.values():
-        values["ms"] = values["warm_ms" if case.device.type == "cuda" else "host_ms"]["p50"]
+            figures[name] = count_launches(call)
+            timers["warm_ms"][name], timers["cold_ms"][name] = _gpu_timers(call, case)
+    for kind, each in timers.items():
+        for name, times in interleaved(each, seconds).items():
+            figures[name][kind] = quantiles(times)
+    for name, values in figures.items():
+        values["ms"] = values[compared]["p50"]
+        if values["ms"] * P99_NEEDS <= TAIL_MS:
+            alone = {name: timers[compared][name]}
+            values["alone_ms"] = quantiles(interleaved(alone, TAIL_MS / 1e3, min_calls=P99_NEEDS)[name])
     return figures
 
 
-def sentence(error: Exception) -> str:
-    """What a record says of an error: one line."""
+def _gpu_timers(call: Call, case: Case) -> tuple[Timer, Timer]:
+    """Warm and cold; a short call is captured, many times over, so that its launches cost nothing."""
+    if case.captures:
+        repeats = min(MAX_REPEATS, 1 + int(REPEATS_MS / host_timer(call, case.device)()))
+        try:
+            return warm_timer(captured(call, repeats), repeats), cold_timer(captured(call, 1), case.device)
+        except RuntimeError as error:  # it asks the host for something
+            print(f"  not captured: {_sentence(error)}")
+    return warm_timer(call), cold_timer(call, case.device)
+
+
+def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 

@@ -35,17 +35,17 @@ def main(argv: list[str]) -> int:
     print(", ".join(f"{key} {value}" for key, value in where.items() if value is not None))
     label = re.sub(r"\W+", "-", where["gpu"] or where["cpu"]).strip("-").lower()
     file = args.results / f"{label}.jsonl"
-    for path in sorted(HERE.glob("bench_*.py")):
-        for case in importlib.import_module(path.stem).cases():
-            if args.words and not any(word in case.name for word in args.words):
-                continue
-            record = measure(case, seconds)
-            print("\n".join(lines(record)), flush=True)
-            if seconds is not None and record["status"] != "skipped":
-                file.parent.mkdir(parents=True, exist_ok=True)
-                moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                with file.open("a") as records:
-                    records.write(json.dumps(record | {"time": moment, "machine": where}) + "\n")
+    plans = [plan for path in sorted(HERE.glob("bench_*.py")) for plan in importlib.import_module(path.stem).cases()]
+    for plan in sorted(plans, key=lambda plan: plan.rank):
+        if args.words and not any(word in plan.name for word in args.words):
+            continue
+        record = measure(plan, seconds)
+        print("\n".join(lines(record)), flush=True)
+        if seconds is not None and record["status"] != "skipped":
+            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a") as records:
+                records.write(json.dumps(record | {"time": moment, "machine": where}) + "\n")
     if seconds is not None:
         print(f"written to {file}")
     return 0

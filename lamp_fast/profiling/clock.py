@@ -125,7 +125,8 @@ def count_launches(call: Call) -> dict[str, int | float]:
         call()
         torch.cuda.synchronize()
     launches = sum(event.count for event in profile.key_averages() if event.key.startswith(LAUNCHES))
-    kernels_us = sum(event.self_device_time_total for event in profile.key_averages())
+    on_gpu = [event for event in profile.key_averages() if event.device_type == torch.autograd.DeviceType.CUDA]
+    kernels_us = sum(event.self_device_time_total for event in on_gpu if not event.is_user_annotation)
     return {"launches": launches, "syncs": syncs, "kernels_ms": kernels_us / 1e3}
 
 
