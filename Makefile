@@ -1,4 +1,4 @@
-# The Python that makes the environment; `make gpu` runs with it directly, because that is the one that holds CUDA torch.
+# The Python that makes the environment; `make gpu` runs with it directly, because that is the one that has CUDA torch.
 PYTHON ?= python3
 # Installed first, so that no dependency chooses another build of torch.
 TORCH ?= torch==2.13.0
@@ -28,12 +28,10 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python benchmarks/run.py
 
+# Nothing is installed. OUT=FOLDER keeps a copy of the records there.
+gpu: export LAMP_FAST_RESULTS := $(or $(LAMP_FAST_RESULTS),$(OUT))
 gpu:
-	@$(PYTHON) -c "import torch; assert torch.cuda.is_available()" 2>/dev/null || \
-		{ echo "make gpu: $(PYTHON) has no torch that sees a GPU; name one that has: make gpu PYTHON=..."; exit 1; }
-	$(PYTHON) -m pip install --no-deps --no-build-isolation --editable .
-	$(PYTHON) -P -m pytest
-	$(PYTHON) benchmarks/run.py
+	$(PYTHON) -P benchmarks/gpu.py
 
 .venv/python:
 	@$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11)" 2>/dev/null || \

@@ -26,6 +26,7 @@ ROWS_OF_A_SAMPLE = 1 + TOKENS  # the condition goes first
 # A guided motion is two samples: with its words and without.
 BATCHES = {"b1": 2, "b32": 64, "b256": 512}
 CPU_FLOPS = 1e9  # a row of more work is left to a GPU
+INTERPRETED_NUMBERS = 1_200_000
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 NATIVE = ("codebook_lookup", "philox_uniform")
 
@@ -174,6 +175,8 @@ def _case(row: Row) -> Case:
     if not gpu and row.flops > CPU_FLOPS:
         raise NotHere("too much work for a CPU")
     arguments = row.arguments(Draw(device, row.dtype))
+    if triton_is_interpreted() and sum(tensor.numel() for tensor in _tensors(arguments)) > INTERPRETED_NUMBERS:
+        raise NotHere("too much work for the interpreter")
     reference = _function(row, "ref")
     with torch.no_grad():
         result = reference(*arguments)

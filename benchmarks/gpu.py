@@ -1,0 +1,97 @@
+"""`make gpu`: on a machine with a GPU, all kernel tests, then the benchmarks, the important first, within 9 minutes.
+
+Nothing is installed and nothing is written outside this folder: the package is put together of links in build/gpu, and
+compilers keep their files there. Records go to benchmarks/results/<gpu>.jsonl and to LAMP_FAST_RESULTS, if that is set.
+
+python benchmarks/gpu.py [--rehearse]   the same steps without a GPU: one file of tests, in the interpreter, and the
+                                        smallest model; its records stay in build/gpu
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build/gpu"
+NEEDED = ("torch", "triton", "numpy", "pytest", "safetensors", "tokenizers", "PIL", "tqdm")
+# Compilation for other GPUs is proven by `make test`; here it would take the time of the tests that need this one.
+NOT_HERE = "--ignore=tests/kernels/test_compile_gate.py"
+TEST_SHARE = 0.45
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--rehearse", action="store_true")
+    args = parser.parse_args(argv)
+    deadline = time.time() + 60 * args.minutes - 15
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        print(f"make gpu: {sys.executable} lacks {', '.join(missing)}; name another Python: make gpu PYTHON=...")
+        return 1
+    environment = os.environ | paths(BUILD)
+    if not args.rehearse and not run("a GPU is there", ["-c", SEES_A_GPU], environment, 120):
+        print(f"make gpu: torch of {sys.executable} sees no GPU; name a Python that does: make gpu PYTHON=...")
+        return 1
+
+    tests = ["tests/kernels", NOT_HERE, *(["-n", "8"] if find_spec("xdist") else [])]
+    bench = ["benchmarks/run.py", "--deadline", str(deadline)]
+    if args.rehearse:
+        tests = ["tests/kernels/test_philox_triton.py"]
+        bench += ["tiny", "--seconds", "0.05", "--results", str(BUILD / "results")]
+    interpreted = {"TRITON_INTERPRET": "1"} if args.rehearse else {}
+    time_for_tests = TEST_SHARE * (deadline - time.time())
+    passed = run(
+        "kernel tests",
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        environment | interpreted,
+        time_for_tests,
+    )
+    print("== compute-sanitizer: there is no native CUDA part yet", flush=True)
+    measured = run("benchmarks", bench, environment, deadline + 10 - time.time())
+    print(f"== kernel tests {'passed' if passed else 'FAILED'}, benchmarks {'ran' if measured else 'FAILED'}")
+    return 0 if passed and measured else 1
+
+
+SEES_A_GPU = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+
+
+def paths(build: Path) -> dict[str, str]:
+    """Put the package together in `build`: what points Python and the compilers there."""
+    package = build / "site/lamp_fast"
+    shutil.rmtree(package, ignore_errors=True)
+    package.mkdir(parents=True)
+    for source in [*(ROOT / "lamp_fast").iterdir(), ROOT / "kernels"]:
+        if source.name != "__pycache__" and not (package / source.name).exists():
+            (package / source.name).symlink_to(source)
+    return {
+        "PYTHONPATH": str(package.parent),
+        "PYTHONUNBUFFERED": "1",
+        "TRITON_CACHE_DIR": str(build / "triton"),
+        "TORCHINDUCTOR_CACHE_DIR": str(build / "inductor"),
+    }
+
+
+def run(name: str, arguments: list[str], environment: dict[str, str], seconds: float) -> bool:
+    """Whether Python with these arguments ends in time and well."""
+    print(f"== {name}, {seconds:.0f} s at most", flush=True)
+    began = time.time()
+    try:
+        done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, timeout=max(seconds, 1))
+    except subprocess.TimeoutExpired:
+        print(f"== {name}: stopped after {seconds:.0f} s", flush=True)
+        return False
+    print(f"== {name}: {time.time() - began:.0f} s", flush=True)
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
