@@ -147,6 +147,25 @@ def rows() -> Iterator[Row]:
             flops=2 * m * 512 * 1536,
             numbers="int8",
         )
+        yield Row(
+            "embed_tokens",
+            f"{size} 512",
+            lambda new, b=samples: (new.integers(514, b, TOKENS), new(b, 512), new(514, 512), new(TOKENS, 512)),
+        )
+        for weight in None, torch.int8, torch.float8_e4m3fn:
+            kind = "" if weight is None else f" {DTYPES[weight]} weight"
+            yield Row(
+                "norm_linear",
+                f"{size} 512x1024{kind}",
+                lambda new, m=m, weight=weight: _norm_linear(new, m, 512, 1024, weight),
+                flops=2 * m * 512 * 1024,
+            )
+            yield Row(
+                "linear_residual",
+                f"{size} 1024x512{kind}",
+                lambda new, m=m, weight=weight: _linear_residual(new, m, 1024, 512, weight),
+                flops=2 * m * 1024 * 512,
+            )
 
 
 def _decode_step(new: Draw, batch: int) -> tuple:
@@ -154,6 +173,27 @@ def _decode_step(new: Draw, batch: int) -> tuple:
     ids, count = new.full(512, batch, TOKENS), new.full(TOKENS // 2, batch)
     seeds, samples = new.integers(2**40, batch), new.integers(2**20, batch)
     return logits, unconditional, ids, count, seeds, samples, None, 0, 4.0, 1.0, 52
+
+
+def _weight(new: Draw, channels: int, width: int, dtype: torch.dtype | None) -> tuple[Tensor, Tensor | None]:
+    """A weight of that dtype and its scales, or one of the row's dtype, which has none."""
+    if dtype is None:
+        return new(channels, width, scale=width**-0.5), None
+    scale = new(channels, dtype=torch.float32).abs() / 100 + 0.01
+    return (new(channels, width, scale=width**-0.5, dtype=torch.float32) / scale[:, None]).to(dtype), scale
+
+
+def _norm_linear(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
+    weight, scale = _weight(new, channels, width, dtype)
+    fold = weight.float().sum(dim=1) * (1 if scale is None else scale)
+    return new(m, width), weight, fold, new(channels), "gelu", 1e-5, scale
+
+
+def _linear_residual(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
+    weight, scale = _weight(new, channels, width, dtype)
+    stats = new(m, 2, dtype=torch.float32).abs()
+    vectors = new(channels), new(channels)
+    return new(m, width), weight, new(channels), new(m, channels), stats, *vectors, None, scale
 
 
 def _int8(new: Draw, rows: int, width: int) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ With words, only the kernels whose name holds one of them.
 
 A row holds registers of a thread, bytes of shared memory of a program, spilled words, and how often the machine code
 has an instruction: tensor (tensor cores), fma (float32 multiply-add), load128 and load16 (widest and narrowest loads).
+races: see `races`.
 """
 
 from __future__ import annotations
@@ -33,13 +34,18 @@ from triton.runtime.jit import JITFunction
 
 from lamp_fast.kernels.codebook_lookup_triton import codebook_lookup_triton
 from lamp_fast.kernels.decode_step_triton import decode_step_triton
+from lamp_fast.kernels.embed_tokens_triton import embed_tokens_triton
 from lamp_fast.kernels.int8_linear_triton import int8_linear_triton
+from lamp_fast.kernels.linear_residual_triton import linear_residual_triton
+from lamp_fast.kernels.norm_linear_triton import norm_linear_triton, row_stats_triton
 from lamp_fast.kernels.philox_triton import philox_uniform_triton
 from lamp_fast.kernels.quantize_rows_triton import quantize_rows_triton
 from lamp_fast.kernels.sequence_attention_triton import sequence_attention_triton
 
 TABLE = Path(__file__).with_suffix(".json")
 ARCHITECTURES = (80, 90, 100)
+# The first architecture for kernels with a word in their name: float8 numbers, programmatic dependent launch.
+FIRST = {"fp8": 89, "pdl": 90}
 SPARE_REGISTERS = 8
 INSTRUCTIONS = {
     "tensor": r"U?[HIQ]G?MMA|UTC\w*MMA|HMMA",
@@ -55,6 +61,7 @@ TYPES = {
     torch.int64: "i64",
     torch.int32: "i32",
     torch.int8: "i8",
+    torch.float8_e4m3fn: "fp8e4nv",
 }
 
 
@@ -97,10 +104,68 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
                 x, scales[0], weight, scales[1], bias, torch.bfloat16
             ),
         )
+    yield from linear_cases(tensor)
+
+
+def linear_cases(tensor: Callable[..., torch.Tensor]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The stages around the linear layers: one guided motion, two branches of 50 rows, then 8 and 256 motions."""
+    fp32, bf16, int8, fp8 = torch.float32, torch.bfloat16, torch.int8, torch.float8_e4m3fn
+
+    def norm_linear(rows: int, dtype: torch.dtype, weight: torch.dtype | None, pdl: bool) -> Any:
+        return norm_linear_triton(
+            tensor(rows, 512, dtype=dtype),
+            tensor(1024, 512, dtype=weight or dtype),
+            tensor(1024),
+            tensor(1024, dtype=dtype),
+            "gelu",
+            1e-5,
+            None if weight is None else tensor(1024),
+            pdl=pdl,
+        )
+
+    def linear_residual(rows: int, dtype: torch.dtype, weight: torch.dtype | None, pdl: bool) -> Any:
+        vector = tensor(512, dtype=dtype)
+        return linear_residual_triton(
+            tensor(rows, 1024, dtype=dtype),
+            tensor(512, 1024, dtype=weight or dtype),
+            vector,
+            tensor(rows, 512, dtype=dtype),
+            tensor(rows, 2),
+            vector,
+            vector,
+            tensor(rows // 2, dtype=torch.int32) if pdl else None,
+            None if weight is None else tensor(512),
+            pdl=pdl,
+        )
+
+    sizes = {"b1": 100, "b8": 800, "b256": 25_600}
+    for launch in norm_linear, linear_residual:
+        for size in "b1", "b256":
+            for name, types in {
+                "bf16": (bf16, None),
+                "w8": (bf16, int8),
+                "fp8": (bf16, fp8),
+                "fp32": (fp32, None),
+            }.items():
+                yield (
+                    f"{launch.__name__} {size} {name}",
+                    lambda launch=launch, rows=sizes[size], types=types: launch(rows, *types, False),
+                )
+        yield f"{launch.__name__} b8 bf16", lambda launch=launch: launch(sizes["b8"], bf16, None, False)
+        yield f"{launch.__name__} b1 bf16 pdl", lambda launch=launch: launch(sizes["b1"], bf16, None, True)
+    yield "row_stats bf16", lambda: row_stats_triton(tensor(25_600, 512, dtype=bf16), 1e-5, tensor(25_600, 2))
+    ids, positions = tensor(2, 49, dtype=torch.int64), tensor(49, 512, dtype=bf16)
+    for name in "embed_tokens bf16", "embed_tokens bf16 pdl":
+        yield (
+            name,
+            lambda pdl="pdl" in name: embed_tokens_triton(
+                ids, tensor(2, 512, dtype=bf16), tensor(514, 512, dtype=bf16), positions, pdl=pdl
+            ),
+        )
 
 
 def launched(call: Callable[[], Any]) -> tuple[JITFunction, dict[str, Any]]:
-    """The kernel that `call` launches, with its arguments and options, caught before it reaches a device."""
+    """The last kernel that `call` launches, with its arguments and options, caught before it reaches a device."""
     caught = []
 
     def run(kernel, *arguments, grid, warmup, **options):
@@ -108,8 +173,7 @@ def launched(call: Callable[[], Any]) -> tuple[JITFunction, dict[str, Any]]:
 
     with mock.patch.object(JITFunction, "run", run):
         call()
-    [launch] = caught
-    return launch
+    return caught[-1]
 
 
 def compiled(kernel: JITFunction, arguments: dict[str, Any], architecture: int) -> dict[str, int]:
@@ -138,10 +202,29 @@ def compiled(kernel: JITFunction, arguments: dict[str, Any], architecture: int) 
     opcodes = re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+\s+)?([A-Z][\w.]*)", code, re.MULTILINE)
     assert opcodes, f"cuobjdump shows no code for sm_{architecture}"
     row = {"registers": int(re.search(r"REG:(\d+)", usage)[1]), "shared": result.metadata.shared}
+    row["races"] = races(result.asm["ttgir"])
     return row | {
         name: sum(re.match(f"(?:{pattern})\\b", opcode) is not None for opcode in opcodes)
         for name, pattern in INSTRUCTIONS.items()
     }
+
+
+def races(ttgir: str) -> int:
+    """Copies in shared memory that are read by tensor cores, which go on while the next is fetched, and by others too.
+
+    Triton 3.6 and 3.9 count no buffer for tensor cores where they are not the only reader (sm_90), so that the copy is
+    overwritten while they read it.
+    """
+    copy, loaded, multiplied = {}, set(), set()
+    for line in ttgir.splitlines():
+        names = re.findall(r"%[\w$.-]+", line)
+        if "ttg.memdesc_" in line:
+            copy[names[0]] = copy.get(names[1], names[1])
+        elif "ttg.local_load" in line:
+            loaded.add(copy.get(names[1]))
+        elif "ttng.warp_group_dot " in line and "isAsync" in line:
+            multiplied |= {copy[name] for name in names[1:3] if name in copy}
+    return len(loaded & multiplied)
 
 
 def cuobjdump(*arguments: str) -> str:
@@ -153,6 +236,8 @@ def complaints(row: dict[str, int], known: list[dict[str, int]]) -> Iterator[str
     """What is worse in `row` than in every row of `known`."""
     if row["spills"]:
         yield f"{row['spills']} instructions spill registers"
+    if row["races"]:
+        yield f"{row['races']} copies in shared memory are overwritten while tensor cores read them"
     if not known:
         yield "not in the table: look at it, then --write"
         return
@@ -173,13 +258,20 @@ def row(name: str, architecture: int) -> dict[str, int]:
     return compiled(*launched(dict(cases())[name]), architecture)
 
 
+def built(names: list[str]) -> Iterator[tuple[str, int]]:
+    """Each of these kernels with each architecture that can run it."""
+    for name, architecture in product(names, ARCHITECTURES):
+        if all(architecture >= first for word, first in FIRST.items() if word in name):
+            yield name, architecture
+
+
 def main(words: list[str]) -> int:
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     write, words = "--write" in words, [word for word in words if word != "--write"]
     versions = [triton.__version__] if triton.__version__ in table else list(table)
     everything = [name for name, _ in cases()]
     chosen = [name for name in everything if not words or any(word in name for word in words)]
-    keys = list(product(chosen, ARCHITECTURES))
+    keys = list(built(chosen))
     rows, worse = table.get(triton.__version__, {}), False
     # Fresh processes: torch and Triton have started threads here.
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
@@ -192,7 +284,7 @@ def main(words: list[str]) -> int:
                 worse = True
             rows[key] = new
     if write:
-        valid = [f"{name} sm_{architecture}" for name, architecture in product(everything, ARCHITECTURES)]
+        valid = [f"{name} sm_{architecture}" for name, architecture in built(everything)]
         table[triton.__version__] = {key: rows[key] for key in valid if key in rows}
         TABLE.write_text(as_text(table))
     return worse

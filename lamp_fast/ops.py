@@ -24,7 +24,10 @@ from .backend import Backend, current_backend, triton_is_interpreted
 from .errors import LampError
 from .kernels.codebook_lookup import codebook_lookup_ref
 from .kernels.decode_step import decode_step_ref
+from .kernels.embed_tokens import embed_tokens_ref
 from .kernels.int8_linear import int8_linear_ref
+from .kernels.linear_residual import linear_residual_ref
+from .kernels.norm_linear import norm_linear_ref
 from .kernels.philox import philox_uniform_ref
 from .kernels.quantize_rows import quantize_rows_ref
 from .kernels.sequence_attention import sequence_attention_ref
@@ -32,6 +35,7 @@ from .kernels.sequence_attention import sequence_attention_ref
 logger = logging.getLogger(__name__)
 
 ATTENTION_MODES = ("full", "soft_causal", "causal")
+ACTIVATIONS = ("none", "gelu")
 
 
 class Choice(NamedTuple):
@@ -178,6 +182,72 @@ def _check_int8_linear(
         raise LampError(f"int8_linear: bias is {tuple(bias.shape)}, expected {tuple(weight_scale.shape)}")
 
 
+def _check_embedding(ids: Tensor, condition: Tensor, table: Tensor, positions: Tensor) -> None:
+    batch, n = ids.shape
+    fits = condition.shape == (batch, table.shape[1]) and positions.shape[1:] == table.shape[1:]
+    if not fits or positions.shape[0] < n or not condition.dtype == table.dtype == positions.dtype:
+        raise LampError(
+            f"embed_tokens: ids {tuple(ids.shape)}, condition {tuple(condition.shape)} {condition.dtype}, table "
+            f"{tuple(table.shape)} {table.dtype} and positions {tuple(positions.shape)} {positions.dtype} do not fit; "
+            "give (B,N), (B,W), (K,W) and at least (N,W), the last three of one dtype"
+        )
+
+
+def _check_weight(op: str, x: Tensor, weight: Tensor, vectors: dict[str, Tensor | None], scale: Tensor | None) -> None:
+    """vectors have one number for each output channel."""
+    if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[1]:
+        raise LampError(f"{op}: x {tuple(x.shape)} and weight {tuple(weight.shape)} do not fit; give (M,I) and (O,I)")
+    if weight.dtype != x.dtype if scale is None else weight.dtype not in (torch.int8, torch.float8_e4m3fn):
+        raise LampError(
+            f"{op}: weight is {weight.dtype} {'without' if scale is None else 'with'} weight_scale; give the {x.dtype} "
+            "of x without, or int8 or float8_e4m3fn with it"
+        )
+    for name, vector in (vectors | {"weight_scale": scale}).items():
+        if vector is not None and vector.shape != weight.shape[:1]:
+            raise LampError(f"{op}: {name} is {tuple(vector.shape)}, expected {tuple(weight.shape[:1])}")
+
+
+def _check_norm_linear(
+    x: Tensor,
+    weight: Tensor,
+    fold: Tensor,
+    bias: Tensor,
+    activation: str,
+    eps: float,
+    weight_scale: Tensor | None = None,
+) -> None:
+    _check_weight("norm_linear", x, weight, {"fold": fold, "bias": bias}, weight_scale)
+    if activation not in ACTIVATIONS:
+        raise LampError(f"norm_linear: there is no activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+
+
+def _check_linear_residual(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    residual: Tensor,
+    stats: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    rows: Tensor | None = None,
+    weight_scale: Tensor | None = None,
+) -> None:
+    _check_weight("linear_residual", x, weight, {"bias": bias, "scale": scale, "shift": shift}, weight_scale)
+    if residual.shape != (x.shape[0], weight.shape[0]) or (stats is not None and stats.shape != (x.shape[0], 2)):
+        raise LampError(
+            f"linear_residual: residual {tuple(residual.shape)} or stats do not fit x {tuple(x.shape)} and weight "
+            f"{tuple(weight.shape)}; give (M,O) and (M,2)"
+        )
+    if len({value is None for value in (stats, scale, shift)}) > 1:
+        raise LampError("linear_residual: some of stats, scale and shift are missing; give all three or none")
+
+
+def _uncovered_weight(x: Tensor, weight: Tensor, *args, **kwargs) -> str | None:
+    if weight.dtype == torch.float8_e4m3fn and x.is_cuda and torch.cuda.get_device_capability(x.device) < (8, 9):
+        return "this GPU has no float8 numbers"
+    return None
+
+
 codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_codebook_lookup, check=_check_codebook)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
 decode_step = Operator(decode_step_ref, triton=True)
@@ -186,5 +256,8 @@ sequence_attention = Operator(
 )
 quantize_rows = Operator(quantize_rows_ref, triton=True, check=_check_rows)
 int8_linear = Operator(int8_linear_ref, triton=True, check=_check_int8_linear)
+embed_tokens = Operator(embed_tokens_ref, triton=True, check=_check_embedding)
+norm_linear = Operator(norm_linear_ref, triton=True, check=_check_norm_linear, uncovered=_uncovered_weight)
+linear_residual = Operator(linear_residual_ref, triton=True, check=_check_linear_residual, uncovered=_uncovered_weight)
 
 OPERATORS = {operator.name: operator for operator in list(globals().values()) if isinstance(operator, Operator)}

@@ -32,6 +32,8 @@ def decode_arguments(guided=True, noise=True):
 
 
 INT8 = (*ops.quantize_rows(torch.randn(7, 5)), *ops.quantize_rows(torch.randn(9, 5)))
+LINEAR = (torch.randn(7, 5), torch.randn(9, 5), torch.randn(9))
+BYTES = torch.randint(-127, 128, (9, 5), dtype=torch.int8)
 REGISTERED = {
     "codebook_lookup": (torch.randn(7, 5), torch.randn(9, 5)),
     "codebook_lookup-empty": (torch.randn(0, 5), torch.randn(9, 5)),
@@ -54,6 +56,19 @@ REGISTERED = {
     "quantize_rows-empty": (torch.randn(0, 5),),
     "int8_linear": (*INT8, torch.randn(9, dtype=torch.bfloat16), torch.bfloat16),
     "int8_linear-no-bias": (*INT8, None),
+    "embed_tokens": (torch.tensor([[0, 3], [1, 1]]), torch.randn(2, 5), torch.randn(4, 5), torch.randn(3, 5)),
+    "norm_linear": (*LINEAR, LINEAR[2], "gelu", 1e-5, None),
+    "norm_linear-8-bit": (LINEAR[0].bfloat16(), BYTES, *LINEAR[2:], LINEAR[2].bfloat16(), "none", 1e-5, LINEAR[2]),
+    "linear_residual": (*LINEAR, torch.randn(7, 9)),
+    "linear_residual-norm-rows": (
+        *LINEAR,
+        torch.randn(7, 9),
+        torch.randn(7, 2),
+        LINEAR[2],
+        LINEAR[2],
+        torch.tensor([3, -1], dtype=torch.int32),
+    ),
+    "linear_residual-8-bit": (LINEAR[0], BYTES, LINEAR[2], torch.randn(7, 9), *[None] * 4, LINEAR[2]),
     "sequence_attention-all": (*torch.randn(3, 1, 1, 1, 5), None, "full"),
 }
 
@@ -151,6 +166,28 @@ def test_bad_input_is_one_sentence():
     for bad in (x, x_scale, x.float()[:, :0]):
         with pytest.raises(LampError, match="quantize_rows"):
             ops.quantize_rows(bad)
+    x, weight, bias = LINEAR
+    for arguments in (
+        (x, weight[:, 1:], bias, bias, "none", 1e-5),
+        (x, weight, bias[1:], bias, "none", 1e-5),
+        (x, weight, bias, bias, "relu", 1e-5),
+        (x, BYTES, bias, bias, "none", 1e-5),
+        (x, weight, bias, bias, "none", 1e-5, bias),
+    ):
+        with pytest.raises(LampError, match="norm_linear"):
+            ops.norm_linear(*arguments)
+    residual = torch.zeros(7, 9)
+    for arguments in ((residual[1:],), (residual, torch.zeros(7, 2)), (residual, torch.zeros(6, 2), bias, bias)):
+        with pytest.raises(LampError, match="linear_residual"):
+            ops.linear_residual(x, weight, bias, *arguments)
+    ids, condition, table, positions = REGISTERED["embed_tokens"]
+    for arguments in (
+        (condition[:1], table, positions),
+        (condition, table, positions[:1]),
+        (condition.half(), table, table),
+    ):
+        with pytest.raises(LampError, match="embed_tokens"):
+            ops.embed_tokens(ids, *arguments)
     q = torch.zeros(1, 1, 2, 4)
     with pytest.raises(LampError, match="soft_causal"):
         ops.sequence_attention(q, q, q, None, "sideways")

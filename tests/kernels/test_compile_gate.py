@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/compile_gate.py"
-ROW = {"registers": 64, "shared": 1024, "tensor": 0, "fma": 9, "load128": 4, "load16": 0, "spills": 0}
+ROW = {"registers": 64, "shared": 1024, "races": 0, "tensor": 0, "fma": 9, "load128": 4, "load16": 0, "spills": 0}
 
 pytest.importorskip("triton")
 
@@ -35,6 +35,7 @@ def test_nothing_got_worse(tmp_path):
         ({"registers": 73}, "73 registers"),
         ({"shared": 2048}, "2048 bytes"),
         ({"spills": 1}, "spill"),
+        ({"races": 1}, "overwritten"),
         ({"load128": 0}, "no 128 bit loads"),
         ({"load16": 2}, "2 16 bit loads"),
         ({"tensor": 1}, "tensor core"),
@@ -47,6 +48,21 @@ def test_what_is_worse_is_said(gate, change, words):
 
 def test_what_is_not_worse_passes(gate):
     assert not list(gate.complaints(ROW | {"registers": 72, "shared": 1000, "fma": 0, "load128": 1}, [ROW]))
+
+
+def test_a_copy_that_tensor_cores_share_with_others_is_a_race(gate):
+    lines = [
+        "%x = ttg.local_alloc : () -> !ttg.memdesc<2x64x64xbf16>",
+        "%x_1 = ttg.memdesc_index %x[%slot] : !ttg.memdesc<2x64x64xbf16>",
+        "%t = ttg.memdesc_trans %x_1 {order = array<i32: 1, 0>}",
+        "%w_1 = ttg.memdesc_index %w[%slot] : !ttg.memdesc<3x64x64xbf16>",
+        "%p = ttng.warp_group_dot %w_1, %t, %acc {isAsync = true}",
+    ]
+    assert gate.races("\n".join(lines)) == 0
+    assert gate.races("\n".join([*lines, "%v = ttg.local_load %x_1 token %done"])) == 1
+    assert (
+        gate.races("\n".join([*lines[:-1], "%p = ttng.warp_group_dot %w_1, %t, %acc", "%v = ttg.local_load %x_1"])) == 0
+    )
 
 
 def test_an_unknown_version_of_triton_is_held_to_the_worst_of_the_known(gate):

@@ -28,6 +28,9 @@ def registered(device):
         "decode_step": (logits, None, ids, numbers, numbers, numbers, None, 2, 4.0, 0.9, 3),
         "quantize_rows": (logits[0],),
         "int8_linear": (*quantize_rows_ref(logits[0]), *quantize_rows_ref(logits[1]), logits[0, 0, :3]),
+        "embed_tokens": (ids, logits[0, :2], torch.randn(10, 9, device=device), logits[1]),
+        "norm_linear": (logits[0], logits[1], logits[1].sum(1), logits[0, 0, :3], "gelu", 1e-5, None),
+        "linear_residual": (logits[0], logits[1], logits[0, 0, :3], logits[1, :, :3]),
     }
 
 
@@ -37,6 +40,9 @@ FILES = {
     "decode_step": "decode_step",
     "quantize_rows": "quantize_rows",
     "int8_linear": "int8_linear",
+    "embed_tokens": "embed_tokens",
+    "norm_linear": "norm_linear",
+    "linear_residual": "linear_residual",
 }
 
 
