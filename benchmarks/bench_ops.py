@@ -138,6 +138,28 @@ def rows() -> Iterator[Row]:
             flops=4 * samples * 8 * ROWS_OF_A_SAMPLE**2 * 64,
             dtype=bf16,
         )
+        yield Row(
+            "sequence_attention",
+            f"{size} 12 heads of 64, 49 queries to 14 words",
+            lambda new, b=b: (
+                new(b, TOKENS, 12, 64).transpose(1, 2),
+                *new(2, b, 14, 12, 64).transpose(2, 3),
+                new.full(14, b),
+                "full",
+                0.0,
+                False,
+            ),
+            flops=4 * b * 12 * TOKENS * 14 * 64,
+            dtype=bf16,
+        )
+        for width, heads in ((384, 6), (512, 8)):
+            yield Row(
+                "qkv_attention",
+                f"{size} {width} {heads} heads",
+                lambda new, b=samples, width=width, heads=heads: _qkv_attention(new, b, width, heads),
+                flops=samples * ROWS_OF_A_SAMPLE * (6 * width**2 + 4 * ROWS_OF_A_SAMPLE * width),
+                dtype=bf16,
+            )
         m = samples * ROWS_OF_A_SAMPLE
         yield Row("quantize_rows", f"{size} 512", lambda new, m=m: (new(m, 512),))
         yield Row(
@@ -194,6 +216,12 @@ def _linear_residual(new: Draw, m: int, width: int, channels: int, dtype: torch.
     stats = new(m, 2, dtype=torch.float32).abs()
     vectors = new(channels), new(channels)
     return new(m, width), weight, new(channels), new(m, channels), stats, *vectors, None, scale
+
+
+def _qkv_attention(new: Draw, batch: int, width: int, num_heads: int) -> tuple:
+    weight, bias = new(3 * width, width, scale=width**-0.5), new(3 * width)
+    x, lengths = new(batch, ROWS_OF_A_SAMPLE, width), new.full(ROWS_OF_A_SAMPLE, batch)
+    return x, weight, weight.float().sum(1), bias, lengths, "soft_causal", num_heads, 1e-5
 
 
 def _int8(new: Draw, rows: int, width: int) -> tuple[Tensor, Tensor]:

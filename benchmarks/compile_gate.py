@@ -39,6 +39,7 @@ from lamp_fast.kernels.int8_linear_triton import int8_linear_triton
 from lamp_fast.kernels.linear_residual_triton import linear_residual_triton
 from lamp_fast.kernels.norm_linear_triton import norm_linear_triton, row_stats_triton
 from lamp_fast.kernels.philox_triton import philox_uniform_triton
+from lamp_fast.kernels.qkv_attention_triton import qkv_attention_triton
 from lamp_fast.kernels.quantize_rows_triton import quantize_rows_triton
 from lamp_fast.kernels.sequence_attention_triton import sequence_attention_triton
 
@@ -83,11 +84,37 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
         "decode_step",
         lambda: decode_step_triton(logits, logits, integers(1, 49), sample, sample, sample, None, 0, 4.0, 1.0, 52),
     )
-    for dtype in (torch.bfloat16, torch.float16):  # float32 stays with the reference: it would spill
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
         q = tensor(2, 49, 3, 8, 64, dtype=dtype).permute(2, 0, 3, 1, 4)
         yield (
             f"sequence_attention {TYPES[dtype]}",
             lambda q=q: sequence_attention_triton(*q, integers(2), "soft_causal"),
+        )
+    for dtype in (torch.bfloat16, torch.float32):
+        q = tensor(2, 197, 3, 8, 64, dtype=dtype).permute(2, 0, 3, 1, 4)
+        yield (
+            f"sequence_attention long {TYPES[dtype]}",
+            lambda q=q: sequence_attention_triton(*q, integers(2), "causal"),
+        )
+    q, key = (tensor(1, n, 12, 64, dtype=torch.bfloat16).transpose(1, 2) for n in (49, 14))
+    yield (
+        "sequence_attention cross bf16",
+        lambda q=q, key=key: sequence_attention_triton(q, key, key, integers(1), "full", padded_queries=False),
+    )
+    for rows, width, heads, dtype in (
+        (50, 512, 8, torch.bfloat16),
+        (50, 384, 6, torch.bfloat16),
+        (50, 384, 8, torch.bfloat16),
+        (50, 384, 6, torch.float16),
+        (17, 384, 6, torch.bfloat16),
+    ):
+        x, weight = tensor(2, rows, width, dtype=dtype), tensor(3 * width, width, dtype=dtype)
+        fold, bias = tensor(3 * width), tensor(3 * width, dtype=dtype)
+        yield (
+            f"qkv_attention {rows}x{width}/{heads} {TYPES[dtype]}",
+            lambda x=x, weight=weight, fold=fold, bias=bias, heads=heads: qkv_attention_triton(
+                x, weight, fold, bias, integers(2), "soft_causal", heads, 1e-5
+            ),
         )
     for rows, width in ((100, 512), (100, 1024), (25_600, 512)):
         yield (

@@ -1,11 +1,34 @@
-"""sequence_attention on a GPU, forward only, for sequences that fit into one program: N up to MAX_TOKENS."""
+"""sequence_attention on a GPU, forward only: one program for a short sequence, tiles with a running softmax beyond."""
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-MAX_TOKENS = 64
+WHOLE_TOKENS = 64
+
+
+@triton.jit
+def masked_scores(query, key, places, positions, length, scale, MODE: tl.constexpr):
+    """Scores of queries at `places` with keys at `positions`, float32; -inf where a key is hidden."""
+    score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
+    places, positions = places[:, None], positions[None, :]
+    if MODE == "soft_causal":
+        score += tl.where(positions <= places, 1.0, 0.0)
+    hidden = positions >= length
+    if MODE == "causal":
+        hidden = hidden | (positions > places)
+    return tl.where(hidden, float("-inf"), score)
+
+
+@triton.jit
+def attend(query, key, value, places, positions, length, scale, MODE: tl.constexpr):
+    """softmax(scores) value, float32, where all keys are at hand."""
+    score = masked_scores(query, key, places, positions, length, scale, MODE)
+    weight = tl.exp(score - tl.max(score, axis=1)[:, None])
+    total = tl.sum(weight, axis=1)
+    return tl.dot(weight.to(value.dtype), value, input_precision="ieee") / total[:, None]
 
 
 @triton.jit
@@ -17,6 +40,7 @@ def sequence_attention_kernel(
     out,
     scale,
     H,
+    M,
     N,
     stride_qb,
     stride_qh,
@@ -28,62 +52,109 @@ def sequence_attention_kernel(
     stride_vh,
     stride_vn,
     MODE: tl.constexpr,
+    PADDED_QUERIES: tl.constexpr,
     UPCAST: tl.constexpr,
+    PDL: tl.constexpr,
+    WHOLE: tl.constexpr,
     DIM: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """One program works on one head of one sample; every row of q, k and v is contiguous, out is (B,N,H,Dh)."""
+    """One program works on BLOCK_M queries of one head of one sample; WHOLE: BLOCK_N keys are all there are.
+
+    Every row of q, k and v is contiguous, out is (B,M,H,Dh).
+    """
     sample = (tl.program_id(0) // H).to(tl.int64)
     head = tl.program_id(0) % H
-    positions = tl.arange(0, BLOCK_N)
+    rows = tl.program_id(1) * BLOCK_M + tl.arange(0, BLOCK_M)
     columns = tl.arange(0, BLOCK_D)
+    if PDL:
+        gdc_launch_dependents()
+        gdc_wait()
     length = N
     if lengths is not None:
         length = tl.load(lengths + sample).to(tl.int32)
-    read = (positions[:, None] < length) & (columns[None, :] < DIM)
+    last_row = length if PADDED_QUERIES else M
+    places = rows + (N - M)
 
-    rows, columns = positions[:, None], columns[None, :]
-    query = tl.load(q + sample * stride_qb + head * stride_qh + rows * stride_qn + columns, mask=read, other=0.0)
-    key = tl.load(k + sample * stride_kb + head * stride_kh + rows * stride_kn + columns, mask=read, other=0.0)
-    value = tl.load(v + sample * stride_vb + head * stride_vh + rows * stride_vn + columns, mask=read, other=0.0)
+    q += sample * stride_qb + head * stride_qh
+    k += sample * stride_kb + head * stride_kh + columns[None, :]
+    v += sample * stride_vb + head * stride_vh + columns[None, :]
+    inside = columns[None, :] < DIM
+    query = tl.load(q + rows[:, None] * stride_qn + columns[None, :], mask=(rows[:, None] < M) & inside, other=0.0)
     if UPCAST:
-        query, key, value = query.to(tl.float32), key.to(tl.float32), value.to(tl.float32)
+        query = query.to(tl.float32)
 
-    score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
-    if MODE == "soft_causal":
-        score += tl.where(positions[None, :] <= rows, 1.0, 0.0)
-    hidden = positions[None, :] >= length
-    if MODE == "causal":
-        hidden = hidden | (positions[None, :] > rows)
-    score = tl.where(hidden, float("-inf"), score)
-    weight = tl.exp(score - tl.max(score, axis=1)[:, None])
-    total = tl.sum(weight, axis=1)
-    attended = tl.dot(weight.to(value.dtype), value, input_precision="ieee") / total[:, None]
-    attended = tl.where(rows < length, attended, 0.0)
+    if WHOLE:
+        positions = tl.arange(0, BLOCK_N)
+        # What lies beyond the length is read too: loads need not wait for it.
+        read = (positions[:, None] < N) & inside
+        key = tl.load(k + positions[:, None] * stride_kn, mask=read, other=0.0).to(query.dtype)
+        value = tl.load(v + positions[:, None] * stride_vn, mask=read, other=0.0).to(query.dtype)
+        value = tl.where(positions[:, None] < length, value, 0.0)
+        attended = attend(query, key, value, places, positions, length, scale, MODE)
+    else:
+        top = tl.full([BLOCK_M], float("-inf"), tl.float32)
+        total = tl.zeros([BLOCK_M], tl.float32)
+        attended = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
+        stop = length
+        if MODE == "causal":
+            stop = tl.minimum(stop, (tl.program_id(1) + 1) * BLOCK_M + (N - M))
+        for start in range(0, stop, BLOCK_N):
+            positions = start + tl.arange(0, BLOCK_N)
+            read = (positions[:, None] < length) & inside
+            key = tl.load(k + positions[:, None] * stride_kn, mask=read, other=0.0).to(query.dtype)
+            value = tl.load(v + positions[:, None] * stride_vn, mask=read, other=0.0).to(query.dtype)
+            score = masked_scores(query, key, places, positions, length, scale, MODE)
+            new_top = tl.maximum(top, tl.max(score, axis=1))
+            weight = tl.exp(score - new_top[:, None])
+            shrink = tl.exp(top - new_top)
+            total = total * shrink + tl.sum(weight, axis=1)
+            attended *= shrink[:, None]
+            attended = tl.dot(weight.to(value.dtype), value, attended, input_precision="ieee")
+            top = new_top
+        attended /= total[:, None]
+
+    attended = tl.where(rows[:, None] < last_row, attended, 0.0)
     tl.store(
-        out + ((sample * N + rows) * H + head) * DIM + columns,
+        out + ((sample * M + rows[:, None]) * H + head) * DIM + columns[None, :],
         attended.to(out.dtype.element_ty),
-        mask=(rows < N) & (columns < DIM),
+        mask=(rows[:, None] < M) & inside,
     )
 
 
 def sequence_attention_triton(
-    q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mode: str, out: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lengths: Tensor | None,
+    mode: str,
+    dropout: float = 0.0,
+    padded_queries: bool = True,
+    out: Tensor | None = None,
+    pdl: bool = False,
 ) -> Tensor:
-    """As `sequence_attention_ref` without dropout: no gradient, N at most MAX_TOKENS, any head width.
+    """As `sequence_attention_ref` with a dropout of 0, the only one there is: no gradient, any length, any head width.
 
-    float32 is multiplied in float32, half precision on tensor cores with float32 sums. The result (B,H,N,Dh) is a view
-    of out (B,N,H,Dh), contiguous, so that joining the heads copies nothing.
+    float32 is multiplied in float32, half precision on tensor cores with float32 sums. The result (B,H,M,Dh) is a view
+    of out (B,M,H,Dh), contiguous, so that joining the heads copies nothing.
+    pdl: programmatic dependent launch, sm_90 and later: the kernel may start before the one before it has ended, and
+    waits for its results where it reads them.
     """
-    batch, heads, n, dim = q.shape
+    batch, heads, m, dim = q.shape
+    n = k.shape[2]
     if out is None:
-        out = torch.empty(batch, n, heads, dim, dtype=q.dtype, device=q.device)
+        out = torch.empty(batch, m, heads, dim, dtype=q.dtype, device=q.device)
     if out.numel() == 0:
         return out.transpose(1, 2)
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q.detach(), k.detach(), v.detach()))
+    # Products of float32 keep their operands in registers: small tiles for many warps; a short sequence takes several.
+    tile, num_warps = (32, 8) if q.dtype == torch.float32 else (WHOLE_TOKENS, 4)
+    block_m = min(tile, max(16, triton.next_power_of_2(m)))
+    block_n = min(tile, max(16, triton.next_power_of_2(n)))
     with torch.cuda.device_of(q):
-        sequence_attention_kernel[(batch * heads,)](
+        sequence_attention_kernel[(batch * heads, triton.cdiv(m, block_m))](
             q,
             k,
             v,
@@ -91,17 +162,23 @@ def sequence_attention_triton(
             out,
             dim**-0.5,
             heads,
+            m,
             n,
             *q.stride()[:3],
             *k.stride()[:3],
             *v.stride()[:3],
             MODE=mode,
+            PADDED_QUERIES=padded_queries and lengths is not None,
             # The interpreter, the only one to see tensors of the CPU, reads bfloat16 as integers.
             UPCAST=q.device.type == "cpu" and q.dtype == torch.bfloat16,
+            PDL=pdl,
+            WHOLE=n <= block_n,
             DIM=dim,
-            BLOCK_N=max(16, triton.next_power_of_2(n)),
+            BLOCK_M=block_m,
+            BLOCK_N=block_n,
             BLOCK_D=max(16, triton.next_power_of_2(dim)),
-            num_warps=4,
+            num_warps=num_warps,
+            launch_pdl=pdl,
             enable_fp_fusion=True,
         )
     return out.transpose(1, 2)

@@ -29,6 +29,7 @@ from .kernels.int8_linear import int8_linear_ref
 from .kernels.linear_residual import linear_residual_ref
 from .kernels.norm_linear import norm_linear_ref
 from .kernels.philox import philox_uniform_ref
+from .kernels.qkv_attention import qkv_attention_ref
 from .kernels.quantize_rows import quantize_rows_ref
 from .kernels.sequence_attention import sequence_attention_ref
 
@@ -144,17 +145,56 @@ def _native_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positi
     return torch.from_numpy(_native.philox_uniform(seeds, samples, step, num_positions, num_codes))
 
 
-def _check_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mode: str, dropout: float = 0.0) -> None:
+def _check_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lengths: Tensor | None,
+    mode: str,
+    dropout: float = 0.0,
+    padded_queries: bool = True,
+) -> None:
     if mode not in ATTENTION_MODES:
         raise LampError(f"sequence_attention: there is no mode {mode!r}; choose one of {', '.join(ATTENTION_MODES)}")
+    m, n = q.shape[2], k.shape[2]
+    if m > n and mode != "full" or lengths is not None and padded_queries and m != n:
+        raise LampError(
+            f"sequence_attention: {m} queries do not fit {n} keys in mode {mode!r}"
+            f"{' with padded queries' if padded_queries else ''}; give as many, or fewer with padded_queries=False"
+        )
 
 
-def _uncovered_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mode: str, dropout: float = 0.0):
-    if dropout:
-        return "it has no dropout"
-    if q.shape[2] > 64 or q.dtype not in (torch.float16, torch.bfloat16):
-        return "it is for half precision and at most 64 tokens"
-    return None
+def _uncovered_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lengths: Tensor | None,
+    mode: str,
+    dropout: float = 0.0,
+    padded_queries: bool = True,
+) -> str | None:
+    return "it has no dropout" if dropout else None
+
+
+def _check_qkv_attention(
+    x: Tensor,
+    weight: Tensor,
+    fold: Tensor | None,
+    bias: Tensor,
+    lengths: Tensor | None,
+    mode: str,
+    num_heads: int,
+    eps: float,
+) -> None:
+    if mode not in ATTENTION_MODES:
+        raise LampError(f"qkv_attention: there is no mode {mode!r}; choose one of {', '.join(ATTENTION_MODES)}")
+    width = x.shape[-1]
+    fits = x.ndim == 3 and weight.shape == (3 * width, width) and bias.shape == (3 * width,) and width % num_heads == 0
+    if not fits or fold is not None and fold.shape != bias.shape:
+        raise LampError(
+            f"qkv_attention: x {tuple(x.shape)}, weight {tuple(weight.shape)}, bias {tuple(bias.shape)} and "
+            f"{num_heads} heads do not fit; give (B,L,D), (3D,D), (3D,) and a number of heads that divides D"
+        )
 
 
 def _check_rows(x: Tensor) -> None:
@@ -254,6 +294,7 @@ decode_step = Operator(decode_step_ref, triton=True)
 sequence_attention = Operator(
     sequence_attention_ref, triton=True, check=_check_attention, uncovered=_uncovered_attention, differentiable=True
 )
+qkv_attention = Operator(qkv_attention_ref, triton=True, check=_check_qkv_attention)
 quantize_rows = Operator(quantize_rows_ref, triton=True, check=_check_rows)
 int8_linear = Operator(int8_linear_ref, triton=True, check=_check_int8_linear)
 embed_tokens = Operator(embed_tokens_ref, triton=True, check=_check_embedding)

@@ -34,6 +34,7 @@ def decode_arguments(guided=True, noise=True):
 INT8 = (*ops.quantize_rows(torch.randn(7, 5)), *ops.quantize_rows(torch.randn(9, 5)))
 LINEAR = (torch.randn(7, 5), torch.randn(9, 5), torch.randn(9))
 BYTES = torch.randint(-127, 128, (9, 5), dtype=torch.int8)
+QKV = torch.randn(2, 7, 6), torch.randn(18, 6), torch.randn(18), torch.randn(18)
 REGISTERED = {
     "codebook_lookup": (torch.randn(7, 5), torch.randn(9, 5)),
     "codebook_lookup-empty": (torch.randn(0, 5), torch.randn(9, 5)),
@@ -51,6 +52,9 @@ REGISTERED = {
     ),
     "codebook_lookup-strided": (torch.randn(5, 7).T, torch.randn(5, 9).T),
     "sequence_attention": (*torch.randn(3, 2, 3, 7, 4), torch.tensor([7, 2]), "soft_causal"),
+    "sequence_attention-cross": (torch.randn(1, 3, 2, 5), *torch.randn(2, 1, 3, 7, 5), None, "causal"),
+    "qkv_attention": (*QKV, torch.tensor([7, 2]), "soft_causal", 3, 1e-5),
+    "qkv_attention-no-norm": (*QKV[:2], None, QKV[3], None, "full", 1, 1e-5),
     "quantize_rows": (torch.randn(7, 5),),
     "quantize_rows-strided": (torch.randn(5, 7, dtype=torch.bfloat16).T,),
     "quantize_rows-empty": (torch.randn(0, 5),),
@@ -191,3 +195,14 @@ def test_bad_input_is_one_sentence():
     q = torch.zeros(1, 1, 2, 4)
     with pytest.raises(LampError, match="soft_causal"):
         ops.sequence_attention(q, q, q, None, "sideways")
+    lengths, more = torch.ones(1, dtype=torch.int64), torch.zeros(1, 1, 3, 4)
+    for arguments in ((q, more, more, lengths, "full"), (more, q, q, None, "causal", 0.0, False)):
+        with pytest.raises(LampError, match="queries do not fit"):
+            ops.sequence_attention(*arguments)
+    x, weight, fold, bias = QKV
+    for arguments in ((x[0], weight, fold), (x, weight.T, fold), (x, weight, fold[1:])):
+        with pytest.raises(LampError, match="qkv_attention"):
+            ops.qkv_attention(*arguments, bias, None, "full", 1, 1e-5)
+    for mode, heads in (("full", 4), ("sideways", 1)):
+        with pytest.raises(LampError, match="qkv_attention"):
+            ops.qkv_attention(x, weight, fold, bias, None, mode, heads, 1e-5)

@@ -58,7 +58,8 @@ class LanguageMotionModel(nn.Module):
     """A motion side (learnable queries reading motion tokens) and a text side that share self-attention.
 
     Inputs, everywhere: latents (B,N,code_dim) float from `MotionTokenizer.encode`; lengths (B,) int64 in tokens, 1..N,
-    or None when every token is real; input_ids (B,L) int64 and attention_mask (B,L), 1 = word piece, 0 = pad.
+    or None when every token is real; input_ids (B,L) int64 and attention_mask (B,L), 1 = word piece, 0 = pad; pads
+    come last.
     """
 
     def __init__(self, config: LanguageMotionConfig):
@@ -124,43 +125,44 @@ class LanguageMotionModel(nn.Module):
         self,
         hidden: Tensor,
         num_queries: int,
-        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
         memory: Tensor | None = None,
-        memory_mask: Tensor | None = None,
+        memory_lengths: Tensor | None = None,
         prefix: list[KeysValues] | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
         cache = []
         for i, layer in enumerate(self.layers):
-            hidden, keys_values = layer(hidden, num_queries, mask, memory, memory_mask, prefix[i] if prefix else None)
+            hidden, keys_values = layer(
+                hidden, num_queries, lengths, memory, memory_lengths, prefix[i] if prefix else None
+            )
             cache.append(keys_values)
         return hidden, cache
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Text alone; pads are not attended. -> (B,L,D)."""
-        return self._run_layers(self.embed_text(input_ids), 0, _key_mask(attention_mask))[0]
+        return self._run_layers(self.embed_text(input_ids), 0, _num_words(attention_mask))[0]
 
-    def query_memory(self, memory: Tensor, memory_mask: Tensor | None) -> tuple[Tensor, list[KeysValues]]:
-        """Queries alone, reading memory (B,M,memory_width) where memory_mask (B,M) is true (None: everywhere).
+    def query_memory(self, memory: Tensor, memory_lengths: Tensor | None) -> tuple[Tensor, list[KeysValues]]:
+        """Queries alone, reading the first memory_lengths (B,) rows of memory (B,M,memory_width) (None: all).
 
         Returns query_hidden (B,Q,D) and, for each layer, the keys and values of the queries, which a text can attend.
         """
         queries = self._embed_queries(memory.shape[0])
-        return self._run_layers(queries, self.config.num_queries, None, memory, _key_mask(memory_mask))
+        return self._run_layers(queries, self.config.num_queries, None, memory, memory_lengths)
 
     def encode_motion(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
         """Queries reading the motion. -> (B,Q,D)."""
         return self._query_motion(latents, lengths)[0]
 
     def _query_motion(self, latents: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[KeysValues]]:
-        return self.query_memory(self.motion_projection(latents), _length_mask(latents, lengths))
+        return self.query_memory(self.motion_projection(latents), lengths)
 
     def encode_pair(self, latents: Tensor, lengths: Tensor | None, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Queries and text attending to each other, the queries also reading the motion. -> queries (B,Q,D)."""
         num_queries = self.config.num_queries
         hidden = torch.cat([self._embed_queries(len(latents)), self.embed_text(input_ids)], 1)
-        mask = F.pad(attention_mask, (num_queries, 0), value=1)
-        memory, memory_mask = self.motion_projection(latents), _key_mask(_length_mask(latents, lengths))
-        hidden, _ = self._run_layers(hidden, num_queries, _key_mask(mask), memory, memory_mask)
+        attended = num_queries + _num_words(attention_mask)
+        hidden, _ = self._run_layers(hidden, num_queries, attended, self.motion_projection(latents), lengths)
         return hidden[:, :num_queries]
 
     # What the model is asked for.
@@ -195,8 +197,8 @@ class LanguageMotionModel(nn.Module):
         return self._query_text(text_hidden, attention_mask).mean(1)
 
     def _query_text(self, text_hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        memory_mask = attention_mask if self.config.padding == "exact" else None
-        return self.query_memory(self.condition_projection(text_hidden), memory_mask)[0]
+        memory_lengths = _num_words(attention_mask) if self.config.padding == "exact" else None
+        return self.query_memory(self.condition_projection(text_hidden), memory_lengths)[0]
 
     def matching_logits(
         self, latents: Tensor, lengths: Tensor | None, input_ids: Tensor, attention_mask: Tensor
@@ -207,10 +209,8 @@ class LanguageMotionModel(nn.Module):
     def word_logits(self, input_ids: Tensor, attention_mask: Tensor, queries: list[KeysValues]) -> Tensor:
         """Next-word scores (B,L,V) of a text that starts with [DEC]. Every word attends to the queries, whose keys and
         values `query_memory` returned, and to the words up to itself."""
-        length = input_ids.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril()
-        mask = F.pad(causal & _key_mask(attention_mask), (self.config.num_queries, 0), value=True)
-        hidden, _ = self._run_layers(self.embed_text(input_ids), 0, mask, prefix=queries)
+        attended = self.config.num_queries + _num_words(attention_mask)
+        hidden, _ = self._run_layers(self.embed_text(input_ids), 0, attended, prefix=queries)
         return self.word_head(hidden, self.word_embeddings.weight)
 
     @torch.no_grad()
@@ -311,24 +311,20 @@ class LanguageMotionModel(nn.Module):
             query_hidden = self._query_text(text_hidden, attention_mask)
         else:
             memory = self.text_projection(self.embed_text(self._with_dec(input_ids)))
-            query_hidden, _ = self.query_memory(memory, attention_mask)
+            query_hidden, _ = self.query_memory(memory, _num_words(attention_mask))
         logits = self.code_head(query_hidden[:, : codes.shape[1]])
         if lengths is not None:
-            codes = codes.masked_fill(~_length_mask(codes, lengths), IGNORED)
+            beyond = torch.arange(codes.shape[1], device=codes.device) >= lengths[:, None]
+            codes = codes.masked_fill(beyond, IGNORED)
         return F.cross_entropy(logits.flatten(0, 1), codes.flatten(), label_smoothing=options.label_smoothing)
 
     def _with_dec(self, input_ids: Tensor) -> Tensor:
         return torch.cat([torch.full_like(input_ids[:, :1], self.dec_id), input_ids[:, 1:]], 1)
 
 
-def _key_mask(mask: Tensor | None) -> Tensor | None:
-    """(B,M), non-zero = attend -> (B,1,1,M) bool."""
-    return None if mask is None else (mask != 0)[:, None, None]
-
-
-def _length_mask(tokens: Tensor, lengths: Tensor | None) -> Tensor | None:
-    """(B,N,...), (B,) -> (B,N) bool, true on real tokens."""
-    return None if lengths is None else torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+def _num_words(attention_mask: Tensor) -> Tensor:
+    """(B,L), non-zero = word piece -> (B,) int64."""
+    return (attention_mask != 0).sum(1)
 
 
 def _same_text(logits: Tensor, text_ids: Tensor | None) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import ops
 from ..config import LanguageMotionConfig
 
 KeysValues = tuple[Tensor, Tensor]
@@ -32,11 +33,18 @@ class Attention(nn.Module):
         """memory (B,M,W) -> keys and values, each (B,H,M,D/H)."""
         return self._heads(self.key(memory)), self._heads(self.value(memory))
 
-    def forward(self, hidden: Tensor, keys_values: KeysValues, mask: Tensor | None) -> Tensor:
-        """hidden (B,L,D) attends to M keys where mask (broadcast to B,H,L,M; bool) is true -> (B,L,D)."""
-        dropout = self.dropout if self.training else 0.0
-        context = F.scaled_dot_product_attention(
-            self._heads(self.query(hidden)), *keys_values, attn_mask=mask, dropout_p=dropout
+    def forward(self, hidden: Tensor, keys_values: KeysValues, lengths: Tensor | None, mode: str = "full") -> Tensor:
+        """hidden (B,L,D) attends to the first `lengths` (B,) of M keys (None: all) -> (B,L,D).
+
+        mode: `causal` hides what comes after a position, the last of which stands at the last key.
+        """
+        context = ops.sequence_attention(
+            self._heads(self.query(hidden)),
+            *keys_values,
+            lengths,
+            mode,
+            dropout=self.dropout if self.training else 0.0,
+            padded_queries=False,
         )
         output = self.output(context.transpose(1, 2).flatten(2))
         return self.norm(hidden + F.dropout(output, self.dropout, self.training))
@@ -71,22 +79,27 @@ class QFormerLayer(nn.Module):
         self,
         hidden: Tensor,
         num_queries: int,
-        mask: Tensor | None,
+        lengths: Tensor | None,
         memory: Tensor | None,
-        memory_mask: Tensor | None,
+        memory_lengths: Tensor | None,
         prefix: KeysValues | None,
     ) -> tuple[Tensor, KeysValues]:
-        """hidden (B,L,D): `num_queries` queries, then text. Returns the new hidden states and the keys and values
-        of its self-attention; `prefix` holds those of earlier positions, which are attended too."""
+        """hidden (B,L,D): `num_queries` queries, then text, of which `lengths` (B,) positions are attended (None: all).
+        Returns the new hidden states and the keys and values of its self-attention.
+
+        prefix: those of earlier positions, which are attended too, and counted in lengths; then no position attends
+        to what comes after it.
+        """
         keys, values = self.self_attention.keys_values(hidden)
+        mode = "full" if prefix is None else "causal"
         if prefix is not None:
             keys, values = torch.cat([prefix[0], keys], 2), torch.cat([prefix[1], values], 2)
-        hidden = self.self_attention(hidden, (keys, values), mask)
+        hidden = self.self_attention(hidden, (keys, values), lengths, mode)
         parts = []
         if num_queries > 0:
             queries = hidden[:, :num_queries]
             if self.cross_attention is not None:
-                queries = self.cross_attention(queries, self.cross_attention.keys_values(memory), memory_mask)
+                queries = self.cross_attention(queries, self.cross_attention.keys_values(memory), memory_lengths)
             parts.append(self.query_feed_forward(queries))
         if num_queries < hidden.shape[1]:
             parts.append(self.text_feed_forward(hidden[:, num_queries:]))

@@ -78,6 +78,24 @@ def test_gradients(mode):
     assert torch.autograd.gradcheck(lambda *inputs: sequence_attention_ref(*inputs, lengths, mode), (q, k, v))
 
 
+@pytest.mark.parametrize("mode, m, n", [("full", 9, 4), ("full", 3, 5), ("soft_causal", 3, 5), ("causal", 3, 5)])
+def test_queries_of_another_length(mode, m, n):
+    """Fewer queries than keys are the last of as many; every query counts, also where lengths is shorter."""
+    q, k, v = (x.double() for x in qkv(2, 2, 9, 16))
+    lengths = torch.tensor([n, 2 if mode == "full" else n - 1])
+    got = sequence_attention_ref(q[:, :, :m], k[:, :, :n], v[:, :, :n], lengths, mode, padded_queries=False)
+    for b, length in enumerate(lengths.tolist()):
+        for i in range(m):
+            scores = torch.einsum("hd,hkd->hk", q[b, :, i], k[b, :, :length]) / 4
+            past = torch.arange(length) <= n - m + i
+            if mode == "soft_causal":
+                scores = scores + past
+            if mode == "causal":
+                scores = scores.masked_fill(~past, -torch.inf)
+            expected = torch.einsum("hk,hkd->hd", scores.softmax(-1), v[b, :, :length])
+            torch.testing.assert_close(got[b, :, i], expected, atol=1e-9, rtol=0)
+
+
 def test_soft_causal_lets_the_past_see_the_future():
     q, k, v = qkv(1, 1, 7, 32)
     changed = v.clone()

@@ -19,9 +19,9 @@ def qkv(batch, heads, n, dim, dtype, device):
     return torch.randn(batch, n, 3, heads, dim).to(device, dtype).permute(2, 0, 3, 1, 4)
 
 
-def check(q, k, v, lengths, mode):
-    got = sequence_attention_triton(q, k, v, lengths, mode)
-    expected = sequence_attention_ref(q.double(), k.double(), v.double(), lengths, mode)
+def check(q, k, v, lengths, mode, **options):
+    got = sequence_attention_triton(q, k, v, lengths, mode, **options)
+    expected = sequence_attention_ref(q.double(), k.double(), v.double(), lengths, mode, **options)
     assert got.shape == q.shape and got.dtype == q.dtype
     torch.testing.assert_close(got.double(), expected, atol=TOLERANCE[q.dtype], rtol=0)
     return got
@@ -36,9 +36,32 @@ def test_explicit(device, mode, dtype, n, dim, lengths):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_poison_beyond_the_length_is_not_read(device, mode):
-    q, k, v = qkv(2, 1, 7, 32, torch.float32, device)
-    lengths = torch.tensor([3, 7], device=device)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("n, dim, lengths", [(65, 48, None), (256, 16, [200])])
+def test_long_sequences(device, mode, dtype, n, dim, lengths):
+    q, k, v = qkv(1, 1, n, dim, dtype, device)
+    check(q, k, v, None if lengths is None else torch.tensor(lengths, device=device), mode)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "mode, m, n, lengths",
+    [("full", 49, 5, [5, 1]), ("full", 49, 49, [49, 3]), ("full", 7, 70, [33, 70]), ("full", 70, 7, None)]
+    + [(mode, 3, 9, [9, 8]) for mode in MODES]
+    + [(mode, 20, 75, [75, 60]) for mode in MODES],
+)
+def test_queries_of_another_length(device, dtype, mode, m, n, lengths):
+    q, _, _ = qkv(2, 1, m, 20, dtype, device)
+    _, k, v = qkv(2, 1, n, 20, dtype, device)
+    lengths = None if lengths is None else torch.tensor(lengths, device=device)
+    check(q, k, v, lengths, mode, padded_queries=False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("n", [7, 70])
+def test_poison_beyond_the_length_is_not_read(device, mode, n):
+    q, k, v = qkv(2, 2, n, 32, torch.float32, device)
+    lengths = torch.tensor([3, n], device=device)
     expected = sequence_attention_triton(q, k, v, lengths, mode)
     for x in (q, k, v):
         x[0, :, 3:] = float("nan")

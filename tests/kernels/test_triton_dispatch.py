@@ -7,7 +7,9 @@ import torch
 
 from lamp_fast import ops
 from lamp_fast.backend import use_backend
+from lamp_fast.config import LanguageMotionConfig
 from lamp_fast.kernels.quantize_rows import quantize_rows_ref
+from lamp_fast.models.language_motion import LanguageMotionModel
 
 pytest.importorskip("triton")
 
@@ -22,10 +24,13 @@ def tensors(device):
 
 def registered(device):
     logits, ids, numbers = tensors(device)
+    weight = torch.randn(9, 3, device=device)
+    qkv = logits[..., :3].contiguous(), weight, weight.sum(1), logits[0, 0]
     return {
         "codebook_lookup": (logits[0], logits[1]),
         "philox_uniform": (numbers, numbers, 3, 3, 9),
         "decode_step": (logits, None, ids, numbers, numbers, numbers, None, 2, 4.0, 0.9, 3),
+        "qkv_attention": (*qkv, None, "full", 1, 1e-5),
         "quantize_rows": (logits[0],),
         "int8_linear": (*quantize_rows_ref(logits[0]), *quantize_rows_ref(logits[1]), logits[0, 0, :3]),
         "embed_tokens": (ids, logits[0, :2], torch.randn(10, 9, device=device), logits[1]),
@@ -34,45 +39,59 @@ def registered(device):
     }
 
 
-FILES = {
-    "codebook_lookup": "codebook_lookup",
-    "philox_uniform": "philox",
-    "decode_step": "decode_step",
-    "quantize_rows": "quantize_rows",
-    "int8_linear": "int8_linear",
-    "embed_tokens": "embed_tokens",
-    "norm_linear": "norm_linear",
-    "linear_residual": "linear_residual",
-}
+OPERATORS = tuple(registered("meta"))
 
 
-def spied(op, file):
-    module = __import__(f"lamp_fast.kernels.{file}_triton", fromlist=[op])
-    return mock.patch.object(module, f"{op}_triton", wraps=getattr(module, f"{op}_triton"))
+def spied(op):
+    operator = ops.OPERATORS[op]
+    return mock.patch.object(operator, "triton", wraps=operator.triton)
 
 
-@pytest.mark.parametrize("op", FILES)
+@pytest.mark.parametrize("op", OPERATORS)
 def test_registered_operators(device, triton_backend, op):
     arguments = registered(device)[op]
     operator = getattr(torch.ops.lamp_fast, op)
     with use_backend("eager"):
         expected = operator(*arguments)
-    with spied(op, FILES[op]) as launcher:
+    with spied(op) as launcher:
         got = operator(*arguments)
     launcher.assert_called_once()
     torch.testing.assert_close(got, expected, atol=2e-6, rtol=0)
     torch.library.opcheck(operator.default, arguments, test_utils=("test_schema", "test_faketensor"))
 
 
-def test_attention_runs_the_kernel_in_half_precision_and_the_reference_for_the_rest(device, triton_backend):
-    """The rest: gradients, dropout, long sequences, float32."""
-    q = torch.randn(1, 1, 3, 16, device=device, dtype=torch.bfloat16)
-    long = torch.randn(1, 1, 65, 16, device=device, dtype=torch.bfloat16)
-    with spied("sequence_attention", "sequence_attention") as launcher:
-        ops.sequence_attention(q, q, q, None, "full")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("tokens", [3, 65])
+def test_attention_runs_the_kernel_but_for_gradients_and_dropout(device, triton_backend, dtype, tokens):
+    q = torch.randn(1, 1, tokens, 16, device=device, dtype=dtype)
+    with spied("sequence_attention") as launcher:
+        ops.sequence_attention(q, q, q, None, "full", 0.0)
         launcher.assert_called_once()
         ops.sequence_attention(q.clone().requires_grad_(), q, q, None, "full").sum().backward()
         ops.sequence_attention(q, q, q, None, "full", 0.5)
-        ops.sequence_attention(long, long, long, None, "full")
-        ops.sequence_attention(q.float(), q.float(), q.float(), None, "full")
         launcher.assert_called_once()
+
+
+def test_the_condition_attends_by_the_kernel(device, triton_backend):
+    """Text by itself, queries by themselves, queries to text: each layer's attention."""
+    config = LanguageMotionConfig(
+        vocab_size=9,
+        hidden_size=16,
+        num_layers=2,
+        num_heads=2,
+        intermediate_size=16,
+        query_intermediate_size=16,
+        num_queries=3,
+        memory_width=8,
+        code_dim=4,
+        num_codes=4,
+        embed_dim=4,
+    )
+    torch.manual_seed(0)
+    model = LanguageMotionModel(config).eval().to(device)
+    ids, mask = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    with torch.no_grad(), spied("sequence_attention") as launcher:
+        got = model.condition(ids.to(device), mask.to(device))
+    assert launcher.call_count == 5
+    with torch.no_grad(), use_backend("eager"):
+        torch.testing.assert_close(got, model.condition(ids.to(device), mask.to(device)), atol=1e-5, rtol=0)

@@ -62,7 +62,7 @@ def test_intermediates_of_the_released_pretraining(pretrain):
         g.check("lm_logits", model.word_logits(with_dec, mask, queries))
         memory = model.text_projection(model.embed_text(with_dec))
         g.check("text_embeds", memory)
-        hidden, _ = model.query_memory(memory, mask)
+        hidden, _ = model.query_memory(memory, mask.sum(1))
         g.check("gen_hidden", hidden)
         g.check("gen_logits", model.code_head(hidden))
 
@@ -273,8 +273,7 @@ def test_captions_are_the_likeliest_words_and_end(model):
     latents, _, lengths, _, _ = random_pairs(5)
     ids = model.generate_caption(latents, lengths, max_tokens=6, eos=2)
     assert ids.shape == (5, 6) and ids.dtype == torch.int64
-    memory_mask = torch.arange(CONFIG.num_queries) < lengths[:, None]
-    _, queries = model.query_memory(model.motion_projection(latents), memory_mask)
+    _, queries = model.query_memory(model.motion_projection(latents), lengths)
     given = torch.cat([torch.full((5, 1), model.dec_id), ids[:, :-1]], 1)
     expected = model.word_logits(given, torch.ones_like(given), queries).argmax(-1)
     ended = (ids == 2).cumsum(1) - (ids == 2).long() > 0
