@@ -17,8 +17,8 @@ def cases() -> Iterator[Plan]:
     yield Plan(f"joints_to_features humanml3d {CLIPS}x{FRAMES}", _case, rank=9)
 
 
-def _case() -> Case:
-    joints = _standing_clips()
+def _case(clips: int = CLIPS) -> Case:
+    joints = _standing_clips(clips)
     return Case(
         ways={
             "released": _on_one_thread(
@@ -30,13 +30,13 @@ def _case() -> Case:
     )
 
 
-def _standing_clips() -> np.ndarray:
-    """(CLIPS, FRAMES, 22, 3) metres: bodies whose joints sway each at its own pace."""
+def _standing_clips(clips: int) -> np.ndarray:
+    """(clips, FRAMES, 22, 3) metres: bodies whose joints sway each at its own pace."""
     random = np.random.default_rng(0)
     pose = np.zeros((HUMANML3D.num_joints, 3))
     for parent, joint in HUMANML3D.bones:
         pose[joint] = pose[parent] + HUMANML3D.offsets[joint]
-    size = (CLIPS, 1, HUMANML3D.num_joints, 3)
+    size = (clips, 1, HUMANML3D.num_joints, 3)
     phase = np.arange(FRAMES)[:, None, None] * random.uniform(0.02, 0.2, size) + random.uniform(0, 6, size)
     return (pose + 0.05 * np.sin(phase)).astype(np.float32)
 

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     bench = ["benchmarks/run.py", "--deadline", str(deadline)]
     if args.rehearse:
         tests = ["tests/kernels/test_philox_triton.py"]
-        bench += ["tiny", "--seconds", "0.05", "--results", str(BUILD / "results")]
+        bench += ["tiny batch 3 10 steps cached", "--seconds", "0.05", "--results", str(BUILD / "results")]
     interpreted = {"TRITON_INTERPRET": "1"} if args.rehearse else {}
     time_for_tests = TEST_SHARE * (deadline - time.time())
     passed = run(

@@ -17,6 +17,7 @@ from lamp_fast.models.lamp import Lamp
 from lamp_fast.models.text import TextTokenizer
 
 WORDS_OF_A_PROMPT = 10
+LOGITS = 1.0  # their standard deviation
 
 _BASE, _MINI = preset("lamp-base"), preset("lamp-mini")
 # The reference decodes with the released attention only, so all have that.
@@ -48,7 +49,7 @@ CONFIGS = {
 
 @cache
 def random_lamp(name: str, device: torch.device) -> Lamp:
-    """A float32 model whose logits spread as those of a trained one do, so that a wrong logit draws another token."""
+    """A float32 model in which every part has its say in the logits, so that a wrong part draws other tokens."""
     config = CONFIGS[name]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     words = [f"w{i}" for i in range(config.language_motion.vocab_size - len(special) - 1)]
@@ -62,7 +63,10 @@ def random_lamp(name: str, device: torch.device) -> Lamp:
     with torch.no_grad():
         lamp.tokenizer.codebook.vectors.normal_()
         lamp.generator.token_embedding.weight.normal_()
-        lamp.generator.head.output.weight.normal_(std=3 * config.generator.width**-0.5)
+        for module in lamp.generator.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.weight.normal_(std=module.in_features**-0.5)
+        lamp.generator.head.output.weight.mul_(LOGITS)
     return lamp.requires_grad_(False)
 
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from lamp_fast import LampError, __version__
 
-from . import env, eval, generate, pack, train
+from . import bench, env, eval, generate, pack, profile, train
 
 # Each module offers add_parser(subparsers), which sets `run` as default, and run(args) -> exit code. What is slow to
 # import, torch above all, is imported inside run().
-COMMANDS = (generate, train, pack, eval, env)
+COMMANDS = (generate, train, pack, eval, bench, profile, env)
 
 # The extra that brings a package which only some commands need.
-EXTRAS = {"accelerate": "train", "tensorboard": "train"}
+EXTRAS = {"accelerate": "train", "tensorboard": "train", "matplotlib": "bench", "nvtx": "profile"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from ..config import FRAMES_PER_TOKEN
 from ..errors import LampError
 from ..models.decoding import DecodingOptions
 from ..models.lamp import Lamp
+from ..ranges import named
 from .output import MotionOutput, Segment
 from .request import Limits, Prompts, SegmentRequest, parse
 from .tracks import Track, draw_tracks
@@ -142,9 +143,10 @@ class LampPipeline:
     def _timed(self, stage: str, timings: dict[str, float]) -> Iterator[None]:
         """Add the seconds of the block, the GPU's work included, to `timings`."""
         start = time.perf_counter()
-        yield
-        if self.lamp.device.type == "cuda":
-            torch.cuda.synchronize(self.lamp.device)
+        with named(stage):
+            yield
+            if self.lamp.device.type == "cuda":
+                torch.cuda.synchronize(self.lamp.device)
         timings[stage] = time.perf_counter() - start
 
 

@@ -16,6 +16,7 @@ LEVELS = {
     "files": 1,
     "config": 1,
     "backend": 1,
+    "ranges": 1,
     "motion": 1,
     "ops": 2,
     "models": 3,
