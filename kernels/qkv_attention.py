@@ -37,5 +37,5 @@ def qkv_attention_ref(
         rstd = (variance + eps).rsqrt()
         x = ((wide - mean) * rstd).to(x.dtype)
         stats = torch.cat([mean, rstd], dim=-1).float().view(batch * length, 2)
-    q, k, v = F.linear(x, weight, bias).unflatten(-1, (3, num_heads, -1)).permute(2, 0, 3, 1, 4)
+    q, k, v = F.linear(x, weight, bias.to(x.dtype)).unflatten(-1, (3, num_heads, -1)).permute(2, 0, 3, 1, 4)
     return sequence_attention_ref(q, k, v, lengths, mode).transpose(1, 2).flatten(2), stats

@@ -124,8 +124,8 @@ def qkv_attention_triton(
 ) -> tuple[Tensor, Tensor]:
     """As `qkv_attention_ref`, any head width; out: attended and stats, contiguous: written and returned.
 
-    One kernel for half precision, L up to WHOLE_TOKENS and up to FUSED_PROGRAMS heads of samples, on tensor cores with
-    float32 sums; else one for the projection and one for attention. q, k and v are rounded to the type of x.
+    One kernel for half precision, L up to WHOLE_TOKENS and heads up to 64 wide and FUSED_PROGRAMS in number, on tensor
+    cores with float32 sums; else one for the projection, one for attention. q, k and v are rounded to the type of x.
     pdl: programmatic dependent launch, sm_90 and later: the kernel may start before the one before it has ended, and
     waits for its results where it reads them.
     """
@@ -138,8 +138,9 @@ def qkv_attention_triton(
         return out
     x, weight, bias = x.detach().contiguous(), weight.detach().contiguous(), bias.detach().contiguous()
     dim = width // num_heads
-    # float32 would not fit into registers.
-    if length > WHOLE_TOKENS or x.dtype == torch.float32 or batch * num_heads > FUSED_PROGRAMS:
+    # float32 and wide heads would not fit into registers.
+    fits = length <= WHOLE_TOKENS and dim <= 64 and x.dtype != torch.float32
+    if not fits or batch * num_heads > FUSED_PROGRAMS:
         _in_two_kernels(x, weight, fold, bias, lengths, mode, (batch, length, num_heads, dim), eps, out, pdl)
         return out
     block_l = max(16, triton.next_power_of_2(length))
@@ -187,7 +188,7 @@ def _in_two_kernels(
 ) -> None:
     attended, stats = out
     if fold is None:
-        qkv = F.linear(x, weight, bias)
+        qkv = F.linear(x, weight, bias.to(x.dtype))
     else:
         qkv = x.new_empty(*x.shape[:2], weight.shape[0])
         rows = x.flatten(0, 1), qkv.flatten(0, 1)

@@ -173,7 +173,13 @@ def _uncovered_attention(
     dropout: float = 0.0,
     padded_queries: bool = True,
 ) -> str | None:
-    return "it has no dropout" if dropout else None
+    return "it has no dropout" if dropout else _uncovered_dtype(q)
+
+
+def _uncovered_dtype(x: Tensor, *args, **kwargs) -> str | None:
+    if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        return f"it is for float32 and half precision, not {x.dtype}"
+    return None
 
 
 def _check_qkv_attention(
@@ -190,10 +196,11 @@ def _check_qkv_attention(
         raise LampError(f"qkv_attention: there is no mode {mode!r}; choose one of {', '.join(ATTENTION_MODES)}")
     width = x.shape[-1]
     fits = x.ndim == 3 and weight.shape == (3 * width, width) and bias.shape == (3 * width,) and width % num_heads == 0
-    if not fits or fold is not None and fold.shape != bias.shape:
+    if not fits or x.dtype != weight.dtype or fold is not None and fold.shape != bias.shape:
         raise LampError(
-            f"qkv_attention: x {tuple(x.shape)}, weight {tuple(weight.shape)}, bias {tuple(bias.shape)} and "
-            f"{num_heads} heads do not fit; give (B,L,D), (3D,D), (3D,) and a number of heads that divides D"
+            f"qkv_attention: x {tuple(x.shape)} {x.dtype}, weight {tuple(weight.shape)} {weight.dtype}, bias "
+            f"{tuple(bias.shape)} and {num_heads} heads do not fit; give (B,L,D), (3D,D) of one dtype, (3D,) and a "
+            "number of heads that divides D"
         )
 
 
@@ -294,7 +301,7 @@ decode_step = Operator(decode_step_ref, triton=True)
 sequence_attention = Operator(
     sequence_attention_ref, triton=True, check=_check_attention, uncovered=_uncovered_attention, differentiable=True
 )
-qkv_attention = Operator(qkv_attention_ref, triton=True, check=_check_qkv_attention)
+qkv_attention = Operator(qkv_attention_ref, triton=True, check=_check_qkv_attention, uncovered=_uncovered_dtype)
 quantize_rows = Operator(quantize_rows_ref, triton=True, check=_check_rows)
 int8_linear = Operator(int8_linear_ref, triton=True, check=_check_int8_linear)
 embed_tokens = Operator(embed_tokens_ref, triton=True, check=_check_embedding)

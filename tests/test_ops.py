@@ -200,7 +200,7 @@ def test_bad_input_is_one_sentence():
         with pytest.raises(LampError, match="queries do not fit"):
             ops.sequence_attention(*arguments)
     x, weight, fold, bias = QKV
-    for arguments in ((x[0], weight, fold), (x, weight.T, fold), (x, weight, fold[1:])):
+    for arguments in ((x[0], weight, fold), (x, weight.T, fold), (x, weight, fold[1:]), (x.double(), weight, fold)):
         with pytest.raises(LampError, match="qkv_attention"):
             ops.qkv_attention(*arguments, bias, None, "full", 1, 1e-5)
     for mode, heads in (("full", 4), ("sideways", 1)):

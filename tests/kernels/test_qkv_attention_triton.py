@@ -39,7 +39,8 @@ def check(x, weight, fold, bias, lengths, mode, heads, tolerance=None, **options
 @pytest.mark.parametrize("mode", ["full", "soft_causal", "causal"])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize(
-    "length, heads, dim, lengths", [(1, 1, 32, None), (7, 2, 48, [7, 2]), (50, 3, 64, [31]), (64, 2, 20, [64])]
+    "length, heads, dim, lengths",
+    [(1, 1, 32, None), (7, 2, 48, [7, 2]), (50, 3, 64, [31]), (64, 2, 20, [64]), (3, 1, 70, [2])],
 )
 def test_explicit(device, mode, dtype, length, heads, dim, lengths):
     batch = 2 if lengths is None else len(lengths)

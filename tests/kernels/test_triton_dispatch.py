@@ -62,13 +62,14 @@ def test_registered_operators(device, triton_backend, op):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("tokens", [3, 65])
-def test_attention_runs_the_kernel_but_for_gradients_and_dropout(device, triton_backend, dtype, tokens):
+def test_attention_runs_the_kernel_but_for_gradients_dropout_and_float64(device, triton_backend, dtype, tokens):
     q = torch.randn(1, 1, tokens, 16, device=device, dtype=dtype)
     with spied("sequence_attention") as launcher:
         ops.sequence_attention(q, q, q, None, "full", 0.0)
         launcher.assert_called_once()
         ops.sequence_attention(q.clone().requires_grad_(), q, q, None, "full").sum().backward()
         ops.sequence_attention(q, q, q, None, "full", 0.5)
+        ops.sequence_attention(q.double(), q.double(), q.double(), None, "full")
         launcher.assert_called_once()
 
 
