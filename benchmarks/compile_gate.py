@@ -32,6 +32,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
+from lamp_fast.kernels.codebook_lookup import PRECISIONS
 from lamp_fast.kernels.codebook_lookup_triton import codebook_lookup_triton
 from lamp_fast.kernels.decode_step_triton import decode_step_triton
 from lamp_fast.kernels.embed_tokens_triton import embed_tokens_triton
@@ -75,8 +76,12 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
     def integers(*shape: int) -> torch.Tensor:
         return tensor(*shape, dtype=torch.int64)
 
-    for name, rows in (("motion", 49), ("corpus", 1_000_000)):
-        yield f"codebook_lookup {name}", lambda m=rows: codebook_lookup_triton(tensor(m, 512), tensor(512, 512))
+    codebook = tensor(512, 512)
+    for (name, rows), precision in product((("motion", 49), ("corpus", 1_000_000)), PRECISIONS):
+        yield (
+            f"codebook_lookup {name} {precision}",
+            lambda m=rows, precision=precision: codebook_lookup_triton(tensor(m, 512), codebook, precision),
+        )
     yield "philox_uniform", lambda: philox_uniform_triton(integers(1), integers(1), 0, 49, 512)
     logits = tensor(1, 49, 512, dtype=torch.bfloat16)
     sample = integers(1)
@@ -191,16 +196,16 @@ def linear_cases(tensor: Callable[..., torch.Tensor]) -> Iterator[tuple[str, Cal
         )
 
 
-def launched(call: Callable[[], Any]) -> tuple[JITFunction, dict[str, Any]]:
-    """The last kernel that `call` launches, with its arguments and options, caught before it reaches a device."""
-    caught = []
+def launched(name: str) -> tuple[JITFunction, dict[str, Any]]:
+    """The kernel of a case, `<op>_kernel`, with its arguments and options, caught before it reaches a device."""
+    caught = {}
 
     def run(kernel, *arguments, grid, warmup, **options):
-        caught.append((kernel, dict(zip(kernel.arg_names, arguments)) | options))
+        caught[kernel.__name__] = kernel, dict(zip(kernel.arg_names, arguments)) | options
 
     with mock.patch.object(JITFunction, "run", run):
-        call()
-    return caught[-1]
+        dict(cases())[name]()
+    return caught[f"{name.split()[0]}_kernel"]
 
 
 def compiled(kernel: JITFunction, arguments: dict[str, Any], architecture: int) -> dict[str, int]:
@@ -282,7 +287,9 @@ def complaints(row: dict[str, int], known: list[dict[str, int]]) -> Iterator[str
 
 
 def row(name: str, architecture: int) -> dict[str, int]:
-    return compiled(*launched(dict(cases())[name]), architecture)
+    # Launchers may choose tiles by the architecture.
+    with mock.patch("torch.cuda.get_device_capability", lambda device: divmod(architecture, 10)):
+        return compiled(*launched(name), architecture)
 
 
 def built(names: list[str]) -> Iterator[tuple[str, int]]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .backend import Backend, current_backend, triton_is_interpreted
 from .errors import LampError
-from .kernels.codebook_lookup import codebook_lookup_ref
+from .kernels.codebook_lookup import PRECISIONS, codebook_lookup_ref
 from .kernels.decode_step import decode_step_ref
 from .kernels.embed_tokens import embed_tokens_ref
 from .kernels.int8_linear import int8_linear_ref
@@ -122,7 +122,9 @@ class Operator:
         return choice.implementation(*args, **kwargs)
 
 
-def _check_codebook(x: Tensor, codebook: Tensor) -> None:
+def _check_codebook(x: Tensor, codebook: Tensor, precision: str = "ieee") -> None:
+    if precision not in PRECISIONS:
+        raise LampError(f"codebook_lookup: there is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1] or codebook.shape[0] == 0:
         raise LampError(
             f"codebook_lookup: x {tuple(x.shape)} and codebook {tuple(codebook.shape)} do not fit; "
@@ -130,7 +132,7 @@ def _check_codebook(x: Tensor, codebook: Tensor) -> None:
         )
 
 
-def _native_codebook_lookup(x: Tensor, codebook: Tensor) -> Tensor:
+def _native_codebook_lookup(x: Tensor, codebook: Tensor, precision: str = "ieee") -> Tensor:
     from . import _native
 
     try:

@@ -39,6 +39,7 @@ REGISTERED = {
     "codebook_lookup": (torch.randn(7, 5), torch.randn(9, 5)),
     "codebook_lookup-empty": (torch.randn(0, 5), torch.randn(9, 5)),
     "codebook_lookup-one": (torch.randn(1, 1), torch.randn(1, 1)),
+    "codebook_lookup-fast": (torch.randn(7, 5), torch.randn(9, 5), "fast"),
     "philox_uniform": (torch.tensor([1, -2]), torch.tensor([0, 5]), 3, 7, 9),
     "philox_uniform-one": (torch.tensor([1]), torch.tensor([0]), 0, 1, 1),
     "decode_step": decode_arguments(),

@@ -71,3 +71,8 @@ def test_autocast_does_not_lower_the_precision():
 def test_inputs_that_need_gradients_are_accepted():
     found = codebook_lookup_ref(torch.randn(3, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True))
     assert not found.requires_grad
+
+
+def test_a_precision_that_does_not_exist():
+    with pytest.raises(ValueError, match="ieee, tf32x3, fast"):
+        codebook_lookup_ref(torch.zeros(1, 2), torch.zeros(3, 2), "tf32")
