@@ -272,6 +272,7 @@ def _case(row: Row) -> Case:
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in [*_tensors(arguments), *_tensors(result)]),
         numbers=row.numbers or DTYPES[row.dtype],
         captures=True,
+        share=0.3,
     )
 
 

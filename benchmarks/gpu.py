@@ -42,7 +42,13 @@ def main(argv: list[str]) -> int:
         print(f"make gpu: torch of {sys.executable} sees no GPU; name a Python that does: make gpu PYTHON=...")
         return 1
 
-    tests = ["tests/kernels", NOT_HERE, *(["-n", "8"] if find_spec("xdist") else [])]
+    tests = [
+        "tests/kernels",
+        "tests/profiling",
+        "tests/test_ops.py",
+        NOT_HERE,
+        *(["-n", "8"] if find_spec("xdist") else []),
+    ]
     bench = ["benchmarks/run.py", "--deadline", str(deadline)]
     if args.rehearse:
         tests = ["tests/kernels/test_philox_triton.py"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import time
@@ -42,6 +43,7 @@ class Case:
     told of a way whose result is wrong.
     flops, bytes: the work at least, for the floor that the device sets; numbers: the kind the flops are done in.
     captures: the ways are short and can be captured, so that the GPU's time is taken without the launches.
+    share: of the time that a case gets.
     """
 
     ways: dict[str, Call]
@@ -52,6 +54,7 @@ class Case:
     bytes: float = 0.0
     numbers: str = "fp32"
     captures: bool = False
+    share: float = 1.0
 
 
 class NotHere(Exception):
@@ -100,7 +103,7 @@ def measure(plan: Plan, seconds: float | None = 1.0) -> dict[str, Any]:
         record |= {"flops": case.flops, "bytes": case.bytes, "numbers": case.numbers, "peaks": peaks.source}
         record["floor_ms"] = peaks.floor_ms(case.flops, case.bytes, case.numbers)
     try:
-        figures = _times(right, case, seconds)
+        figures = _times(right, case, seconds * case.share)
     except Exception as error:
         return record | {"status": "failed", "why": _sentence(error), "ways": ways}
     baseline = figures.get(next(iter(ways)))
@@ -114,7 +117,7 @@ def measure(plan: Plan, seconds: float | None = 1.0) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What every record carries: hardware, versions, commit."""
+    """What every record carries: hardware, versions, commit (LAMP_FAST_COMMIT names it where git does not know)."""
     cuda = torch.cuda.is_available()
     return {
         "gpu": torch.cuda.get_device_name() if cuda else None,
@@ -125,14 +128,14 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "triton": _version_of_triton(),
         "lamp_fast": lamp_fast.__version__,
-        "commit": _first_line("git", "describe", "--always", "--dirty"),
+        "commit": os.environ.get("LAMP_FAST_COMMIT") or _first_line("git", "describe", "--always", "--dirty"),
     }
 
 
 def _times(calls: dict[str, Call], case: Case, seconds: float) -> dict[str, dict[str, Any]]:
     """Every way's times; `ms` is the one to compare: on a GPU its own time with warm L2, else the host's.
 
-    A way that is fast enough is called once more, alone and often, for its p99.
+    A way that is fast enough is then called alone and often, for its p99.
     """
     figures: dict[str, dict[str, Any]] = {name: {} for name in calls}
     timers = {"host_ms": {name: host_timer(call, case.device) for name, call in calls.items()}}
@@ -148,9 +151,10 @@ def _times(calls: dict[str, Call], case: Case, seconds: float) -> dict[str, dict
             figures[name][kind] = quantiles(times)
     for name, values in figures.items():
         values["ms"] = values[compared]["p50"]
-        if values["ms"] * P99_NEEDS <= TAIL_MS:
-            alone = {name: timers[compared][name]}
-            values["alone_ms"] = quantiles(interleaved(alone, TAIL_MS / 1e3, min_calls=P99_NEEDS)[name])
+        if not case.captures and values["ms"] * P99_NEEDS <= TAIL_MS:
+            for kind in {"host_ms", compared}:
+                alone = {name: timers[kind][name]}
+                values[f"alone_{kind}"] = quantiles(interleaved(alone, seconds, min_calls=P99_NEEDS)[name])
     return figures
 
 

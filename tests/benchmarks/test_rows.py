@@ -44,8 +44,8 @@ def test_what_is_wrong_is_found_out(bench):
 
     x, codebook = torch.randn(6, 8), torch.randn(5, 8)
     codes = torch.cdist(x.double(), codebook.double()).argmin(1)
-    bench.nearest(codes, codes, (x, codebook), torch.float32)
+    bench.nearest(codes, codes, (x, codebook, "ieee"), torch.float32)
     with pytest.raises(AssertionError, match="farther"):
-        bench.nearest(codes, (codes + 1) % 5, (x, codebook), torch.float32)
+        bench.nearest(codes, (codes + 1) % 5, (x, codebook, "ieee"), torch.float32)
     twice = torch.cat([codebook, codebook])
-    assert bench.nearest(codes, codes + 5, (x, twice), torch.float32) == {"other_codes": 1.0}
+    assert bench.nearest(codes, codes + 5, (x, twice, "ieee"), torch.float32) == {"other_codes": 1.0}
