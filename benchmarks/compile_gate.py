@@ -34,6 +34,8 @@ from triton.runtime.jit import JITFunction
 
 from lamp_fast.kernels.codebook_lookup import PRECISIONS
 from lamp_fast.kernels.codebook_lookup_triton import codebook_lookup_triton
+from lamp_fast.kernels.conv1d_triton import conv1d_triton
+from lamp_fast.kernels.conv_residual_triton import conv_residual_triton
 from lamp_fast.kernels.decode_step_triton import decode_step_triton
 from lamp_fast.kernels.embed_tokens_triton import embed_tokens_triton
 from lamp_fast.kernels.int8_linear_triton import int8_linear_triton
@@ -43,6 +45,7 @@ from lamp_fast.kernels.philox_triton import philox_uniform_triton
 from lamp_fast.kernels.qkv_attention_triton import qkv_attention_triton
 from lamp_fast.kernels.quantize_rows_triton import quantize_rows_triton
 from lamp_fast.kernels.sequence_attention_triton import sequence_attention_triton
+from lamp_fast.kernels.upsample_conv_triton import upsample_conv_triton
 
 TABLE = Path(__file__).with_suffix(".json")
 ARCHITECTURES = (80, 90, 100)
@@ -194,6 +197,45 @@ def linear_cases(tensor: Callable[..., torch.Tensor]) -> Iterator[tuple[str, Cal
                 ids, tensor(2, 512, dtype=bf16), tensor(514, 512, dtype=bf16), positions, pdl=pdl
             ),
         )
+
+    yield from decoder_cases()
+
+
+def decoder_cases() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """One motion, or 256 of them, on their way from 49 tokens to 196 frames; weights as the engine lays them out."""
+
+    def tensor(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    def lengths(batch: int) -> torch.Tensor:
+        return tensor(batch, dtype=torch.int64)
+
+    def conv1d(batch: int, frames: int, outputs: int = 512, dtype: torch.dtype = torch.bfloat16) -> Any:
+        x, bias = tensor(batch, frames, 512, dtype=dtype), tensor(outputs, dtype=dtype)
+        weight = tensor(outputs, 3, 512, dtype=dtype).transpose(0, 1)
+        return conv1d_triton(x, weight, bias, 9, True, True, None, lengths(batch))
+
+    def one_tap(batch: int, frames: int) -> Any:
+        x = tensor(batch, frames, 512)
+        return conv1d_triton(x, tensor(1, 512, 512), tensor(512), residual=x)
+
+    def conv_residual(batch: int, width: int) -> Any:
+        x, conv, bias = tensor(batch, 196, width), tensor(width, 3, width).transpose(0, 1), tensor(width)
+        return conv_residual_triton(x, conv, bias, tensor(width, width), bias, 9, lengths(batch))
+
+    def upsample_conv(batch: int) -> Any:
+        weight = tensor(2, 512, 2, 512).transpose(1, 2)
+        return upsample_conv_triton(tensor(batch, 49, 512), weight, tensor(512), lengths(batch))
+
+    for batch, frames in ((1, 49), (1, 196), (256, 196)):
+        yield f"conv1d {batch}x{frames}", lambda b=batch, t=frames: conv1d(b, t)
+    yield "conv1d fp32 1x196", lambda: conv1d(1, 196, dtype=torch.float32)
+    for batch in (1, 256):
+        yield f"conv1d {batch}x196 263 outputs", lambda b=batch: conv1d(b, 196, 263)
+        yield f"conv1d {batch}x196 one tap", lambda b=batch: one_tap(b, 196)
+        yield f"upsample_conv {batch}x49", lambda b=batch: upsample_conv(b)
+    for batch, width in ((1, 128), (256, 192), (256, 256)):
+        yield f"conv_residual {batch}x196 width {width}", lambda b=batch, c=width: conv_residual(b, c)
 
 
 def launched(name: str) -> tuple[JITFunction, dict[str, Any]]:
