@@ -192,6 +192,43 @@ def rows() -> Iterator[Row]:
                 lambda new, m=m, weight=weight: _linear_residual(new, m, 1024, 512, weight),
                 flops=2 * m * 1024 * 512,
             )
+        yield from decoder_rows(size, b)
+
+
+def decoder_rows(size: str, batch: int) -> Iterator[Row]:
+    """The decoder's layers for b motions of 49 tokens, 98 and 196 rows; width 192 is that of lamp-mini."""
+    for t, outputs in (TOKENS, 512), (4 * TOKENS, 512), (4 * TOKENS, 263):
+        yield Row(
+            "conv1d",
+            f"{size} {t} rows 512x{outputs}",
+            lambda new, t=t, outputs=outputs: (new(batch, t, 512), *_taps(new, outputs, 512), 1, True),
+            flops=2 * batch * t * 3 * 512 * outputs,
+        )
+    for width in 192, 512:
+        t = 2 * TOKENS
+        yield Row(
+            "conv_residual",
+            f"{size} {t} rows {width}",
+            lambda new, t=t, width=width: (
+                new(batch, t, width),
+                *_taps(new, width, width),
+                new(width, width, scale=width**-0.5),
+                new(width),
+                3,
+            ),
+            flops=2 * batch * t * 4 * width * width,
+        )
+    yield Row(
+        "upsample_conv",
+        f"{size} {TOKENS} rows 512",
+        lambda new: (new(batch, TOKENS, 512), new(2, 512, 2, 512, scale=1 / 32).transpose(1, 2), new(512)),
+        flops=2 * batch * 2 * TOKENS * 2 * 512 * 512,
+    )
+
+
+def _taps(new: Draw, outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
+    """weight (3,O,I), in memory as the engine has it, and bias."""
+    return new(outputs, 3, inputs, scale=(3 * inputs) ** -0.5).transpose(0, 1), new(outputs)
 
 
 def _decode_step(new: Draw, batch: int) -> tuple:

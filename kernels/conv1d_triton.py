@@ -38,13 +38,18 @@ FLOAT32_TILES = (Tile(64, 64, 16, 8, 3), Tile(64, 32, 16, 4, 3), Tile(32, 32, 32
 BUSY = 96
 
 
-def choose_tile(rows: int, inputs: int, outputs: int, dtype: torch.dtype) -> Tile:
+def choose_tile(x: Tensor, rows: int, outputs: int) -> Tile:
     """The largest tile that keeps the GPU busy; at most a quarter of its columns may lie beyond the outputs."""
-    tiles = FLOAT32_TILES if dtype == torch.float32 else HALF_TILES
+    tiles = FLOAT32_TILES if x.dtype == torch.float32 else HALF_TILES
     tiles = [tile for tile in tiles if padded(outputs, tile.outputs) <= 1.25 * outputs] or [tiles[-1]]
     tile = next((tile for tile in tiles if programs(rows, outputs, tile) >= BUSY), tiles[-1])
     # A power of two that divides the inputs needs no mask at their end.
-    return tile._replace(inputs=max(16, min(tile.inputs, inputs & -inputs)))
+    inputs = max(16, min(tile.inputs, x.shape[-1] & -x.shape[-1]))
+    stages = tile.stages
+    if x.is_cuda:
+        memory = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
+        stages = min(stages, memory // ((tile.rows + tile.outputs) * inputs * x.element_size()))
+    return tile._replace(inputs=inputs, stages=stages)
 
 
 def padded(size: int, block: int) -> int:
@@ -81,8 +86,8 @@ def convolve(
     stride_wt,
     stride_wo,
     TAPS: tl.constexpr,
-    I: tl.constexpr,
-    O: tl.constexpr,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
     RELU: tl.constexpr,
     UPCAST: tl.constexpr,
     BLOCK_I: tl.constexpr,
@@ -92,19 +97,19 @@ def convolve(
     The first tap reads the row `shift` after its own, each further one `dilation` rows on.
     """
     columns = tl.arange(0, BLOCK_I)[None, :]
-    x_rows = x + tl.arange(0, position.shape[0])[:, None] * I + columns
+    x_rows = x + tl.arange(0, position.shape[0])[:, None] * IN + columns
     weight_rows = weight + outputs[:, None] * stride_wo + columns
-    CHUNKS: tl.constexpr = (I + BLOCK_I - 1) // BLOCK_I
+    CHUNKS: tl.constexpr = (IN + BLOCK_I - 1) // BLOCK_I
     product = tl.zeros((position.shape[0], outputs.shape[0]), tl.float32)
     for step in range(CHUNKS * TAPS):
         first, tap = step // TAPS * BLOCK_I, step % TAPS
         moved = shift + tap * dilation
         read_x = ((position + moved >= 0) & (position + moved < length))[:, None]
-        read_weight = (outputs < O)[:, None]
-        if I % BLOCK_I != 0:
-            read_x, read_weight = read_x & (first + columns < I), read_weight & (first + columns < I)
+        read_weight = (outputs < OUT)[:, None]
+        if IN % BLOCK_I != 0:
+            read_x, read_weight = read_x & (first + columns < IN), read_weight & (first + columns < IN)
         # The taps of a chunk read nearly the same rows: .ca keeps them in the L1 cache (Triton 3.6 takes no notice).
-        x_tile = tl.load(x_rows + moved * I + first, mask=read_x, other=0.0, cache_modifier=".ca")
+        x_tile = tl.load(x_rows + moved * IN + first, mask=read_x, other=0.0, cache_modifier=".ca")
         weight_tile = tl.load(weight_rows + tap * stride_wt + first, mask=read_weight, other=0.0)
         if UPCAST:
             x_tile, weight_tile = x_tile.to(tl.float32), weight_tile.to(tl.float32)
@@ -114,7 +119,7 @@ def convolve(
     return product
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["B", "T", "dilation"], do_not_specialize_on_alignment=["lengths"])
 def conv1d_kernel(
     x,
     weight,
@@ -128,8 +133,8 @@ def conv1d_kernel(
     stride_wt,
     stride_wo,
     TAPS: tl.constexpr,
-    I: tl.constexpr,
-    O: tl.constexpr,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
     RELU_INPUT: tl.constexpr,
     RELU_OUTPUT: tl.constexpr,
     UPCAST: tl.constexpr,
@@ -138,27 +143,27 @@ def conv1d_kernel(
     BLOCK_I: tl.constexpr,
 ):
     """One program makes one tile; neighbours share their rows. x, residual and out are contiguous."""
-    tiles: tl.constexpr = (O + BLOCK_O - 1) // BLOCK_O
+    tiles: tl.constexpr = (OUT + BLOCK_O - 1) // BLOCK_O
     first = tl.program_id(0) // tiles * BLOCK_M
     rows = first + tl.arange(0, BLOCK_M)
     outputs = tl.program_id(0) % tiles * BLOCK_O + tl.arange(0, BLOCK_O)
     position, length = locate(rows, lengths, B, T)
     shift = -(TAPS // 2) * dilation
     y = convolve(
-        x + first.to(tl.int64) * I, weight, position, length, outputs, shift, dilation, stride_wt, stride_wo,
-        TAPS, I, O, RELU_INPUT, UPCAST, BLOCK_I,
+        x + first.to(tl.int64) * IN, weight, position, length, outputs, shift, dilation, stride_wt, stride_wo,
+        TAPS, IN, OUT, RELU_INPUT, UPCAST, BLOCK_I,
     )  # fmt: skip
 
     inside = (position < length)[:, None]
-    tile = first.to(tl.int64) * O
-    cells = tl.arange(0, BLOCK_M)[:, None] * O + outputs[None, :]
-    y += tl.load(bias + outputs, mask=outputs < O, other=0.0).to(tl.float32)[None, :]
+    start = first.to(tl.int64) * OUT
+    cells = tl.arange(0, BLOCK_M)[:, None] * OUT + outputs[None, :]
+    y += tl.load(bias + outputs, mask=outputs < OUT, other=0.0).to(tl.float32)[None, :]
     if residual is not None:
-        y += tl.load(residual + tile + cells, mask=inside & (outputs < O)[None, :], other=0.0).to(tl.float32)
+        y += tl.load(residual + start + cells, mask=inside & (outputs < OUT)[None, :], other=0.0).to(tl.float32)
     if RELU_OUTPUT:
         y = relu(y)
     y = tl.where(inside, y, 0.0)
-    tl.store(out + tile + cells, y.to(out.dtype.element_ty), mask=(rows < B * T)[:, None] & (outputs < O)[None, :])
+    tl.store(out + start + cells, y.to(out.dtype.element_ty), mask=(rows < B * T)[:, None] & (outputs < OUT)[None, :])
 
 
 def conv1d_triton(
@@ -184,7 +189,7 @@ def conv1d_triton(
     if out.numel() == 0:
         return out
     weight = inner_contiguous(weight)
-    tile = choose_tile(batch * t, inputs, outputs, x.dtype)
+    tile = choose_tile(x, batch * t, outputs)
     with torch.cuda.device_of(x):
         conv1d_kernel[(programs(batch * t, outputs, tile),)](
             x.detach().contiguous(),
@@ -198,8 +203,8 @@ def conv1d_triton(
             dilation,
             *weight.stride()[:2],
             TAPS=taps,
-            I=inputs,
-            O=outputs,
+            IN=inputs,
+            OUT=outputs,
             RELU_INPUT=relu_input,
             RELU_OUTPUT=relu_output,
             UPCAST=interprets_bfloat16(x),

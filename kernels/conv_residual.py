@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .conv1d import conv1d_ref
+from .conv1d import conv1d_ref, zero_beyond
 
 
 def conv_residual_ref(
@@ -19,5 +19,6 @@ def conv_residual_ref(
     x + out_weight relu(conv(relu(x))) + out_bias, with three taps `dilation` rows apart. Weights are (out, in); lengths
     and memory as in `conv1d_ref`. The hidden rows have the dtype of x.
     """
-    hidden = conv1d_ref(x, conv_weight, conv_bias, dilation, relu_input=True, relu_output=True, lengths=lengths)
-    return conv1d_ref(hidden, out_weight[None], out_bias, residual=x, lengths=lengths)
+    x = zero_beyond(x, lengths)
+    hidden = conv1d_ref(x, conv_weight, conv_bias, dilation, relu_input=True, relu_output=True)
+    return zero_beyond(conv1d_ref(hidden, out_weight[None], out_bias, residual=x), lengths)

@@ -1,9 +1,10 @@
 """Nearest upsampling by two and a convolution of three taps as one step, channels last."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .conv1d import convolve, zero_beyond
+from .conv1d import zero_beyond
 
 
 def merge_upsample_weight(weight: Tensor) -> Tensor:
@@ -24,8 +25,11 @@ def upsample_conv_ref(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor |
     `models/vq/encdec.py`, Decoder). lengths (B,), of x: rows at or beyond it are read as zero; from twice it on, the
     result is zero. float32 sums; memory of the weight as in `conv1d_ref`.
     """
-    x = zero_beyond(x, lengths)
-    even = convolve(x, weight[0], bias, dilation=1, padding=1)[:, :-1]
-    odd = convolve(x, weight[1], bias, dilation=1, padding=1)[:, 1:]
+    t = x.shape[1]
+    x = F.pad(zero_beyond(x, lengths), (0, 0, 1, 1))
+    even, odd = (
+        F.linear(torch.cat((x[:, p : p + t], x[:, p + 1 : p + 1 + t]), dim=2), taps.transpose(0, 1).flatten(1), bias)
+        for p, taps in enumerate(weight)
+    )
     rows = torch.stack((even, odd), dim=2).flatten(1, 2)
     return rows if lengths is None else zero_beyond(rows, 2 * lengths)

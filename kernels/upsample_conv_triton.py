@@ -8,7 +8,7 @@ from torch import Tensor
 from .conv1d_triton import choose_tile, convolve, inner_contiguous, interprets_bfloat16, locate, programs
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["B", "T"], do_not_specialize_on_alignment=["lengths"])
 def upsample_conv_kernel(
     x,
     weight,
@@ -20,30 +20,30 @@ def upsample_conv_kernel(
     stride_wp,
     stride_wt,
     stride_wo,
-    I: tl.constexpr,
-    O: tl.constexpr,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
     UPCAST: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_I: tl.constexpr,
 ):
     """One program makes one tile of one phase; neighbours share the rows that they read. x and out are contiguous."""
-    tiles: tl.constexpr = (O + BLOCK_O - 1) // BLOCK_O
+    tiles: tl.constexpr = (OUT + BLOCK_O - 1) // BLOCK_O
     phase = tl.program_id(0) // tiles % 2
     first = tl.program_id(0) // (2 * tiles) * BLOCK_M
     rows = first + tl.arange(0, BLOCK_M)
     outputs = tl.program_id(0) % tiles * BLOCK_O + tl.arange(0, BLOCK_O)
     position, length = locate(rows, lengths, B, T)
     y = convolve(
-        x + first.to(tl.int64) * I, weight + phase * stride_wp, position, length, outputs, phase - 1, 1,
-        stride_wt, stride_wo, 2, I, O, False, UPCAST, BLOCK_I,
+        x + first.to(tl.int64) * IN, weight + phase * stride_wp, position, length, outputs, phase - 1, 1,
+        stride_wt, stride_wo, 2, IN, OUT, False, UPCAST, BLOCK_I,
     )  # fmt: skip
-    y += tl.load(bias + outputs, mask=outputs < O, other=0.0).to(tl.float32)[None, :]
+    y += tl.load(bias + outputs, mask=outputs < OUT, other=0.0).to(tl.float32)[None, :]
     y = tl.where((position < length)[:, None], y, 0.0)
     # Row t of a sample makes rows 2t and 2t + 1; counted through all samples it is the same.
-    out += 2 * first.to(tl.int64) * O
-    cells = (2 * tl.arange(0, BLOCK_M) + phase)[:, None] * O + outputs[None, :]
-    tl.store(out + cells, y.to(out.dtype.element_ty), mask=(rows < B * T)[:, None] & (outputs < O)[None, :])
+    out += 2 * first.to(tl.int64) * OUT
+    cells = (2 * tl.arange(0, BLOCK_M) + phase)[:, None] * OUT + outputs[None, :]
+    tl.store(out + cells, y.to(out.dtype.element_ty), mask=(rows < B * T)[:, None] & (outputs < OUT)[None, :])
 
 
 def upsample_conv_triton(
@@ -60,7 +60,7 @@ def upsample_conv_triton(
     if out.numel() == 0:
         return out
     weight = inner_contiguous(weight)
-    tile = choose_tile(2 * batch * t, inputs, outputs, x.dtype)
+    tile = choose_tile(x, 2 * batch * t, outputs)
     with torch.cuda.device_of(x):
         upsample_conv_kernel[(2 * programs(batch * t, outputs, tile),)](
             x.detach().contiguous(),
@@ -71,8 +71,8 @@ def upsample_conv_triton(
             batch,
             t,
             *weight.stride()[:3],
-            I=inputs,
-            O=outputs,
+            IN=inputs,
+            OUT=outputs,
             UPCAST=interprets_bfloat16(x),
             BLOCK_M=tile.rows,
             BLOCK_O=tile.outputs,

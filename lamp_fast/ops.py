@@ -23,6 +23,8 @@ from torch import Tensor
 from .backend import Backend, current_backend, triton_is_interpreted
 from .errors import LampError
 from .kernels.codebook_lookup import PRECISIONS, codebook_lookup_ref
+from .kernels.conv1d import conv1d_ref
+from .kernels.conv_residual import conv_residual_ref
 from .kernels.decode_step import decode_step_ref
 from .kernels.embed_tokens import embed_tokens_ref
 from .kernels.int8_linear import int8_linear_ref
@@ -32,6 +34,7 @@ from .kernels.philox import philox_uniform_ref
 from .kernels.qkv_attention import qkv_attention_ref
 from .kernels.quantize_rows import quantize_rows_ref
 from .kernels.sequence_attention import sequence_attention_ref
+from .kernels.upsample_conv import upsample_conv_ref
 
 logger = logging.getLogger(__name__)
 
@@ -297,6 +300,60 @@ def _uncovered_weight(x: Tensor, weight: Tensor, *args, **kwargs) -> str | None:
     return None
 
 
+def _check_rows_in_time(
+    op: str, x: Tensor, expected: dict[str, tuple[Tensor | None, tuple[int, ...]]], lengths: Tensor | None
+) -> None:
+    """x (B,T,I) decides the dtype of every other tensor; each comes with the shape that it must have."""
+    if x.ndim != 3:
+        raise LampError(f"{op}: x is {tuple(x.shape)}; give (B,T,I)")
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and (tensor.shape != shape or tensor.dtype != x.dtype):
+            raise LampError(f"{op}: {name} is {tensor.dtype} {tuple(tensor.shape)}, expected {x.dtype} {shape}")
+    if lengths is not None and lengths.shape != x.shape[:1]:
+        raise LampError(f"{op}: lengths is {tuple(lengths.shape)}, expected {tuple(x.shape[:1])}")
+
+
+def _check_conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    dilation: int = 1,
+    relu_input: bool = False,
+    relu_output: bool = False,
+    residual: Tensor | None = None,
+    lengths: Tensor | None = None,
+) -> None:
+    if weight.ndim != 3 or len(weight) % 2 == 0:
+        raise LampError(f"conv1d: weight is {tuple(weight.shape)}; give (taps,O,I) with an odd number of taps")
+    taps, width, _ = weight.shape
+    expected = {"weight": (weight, (taps, width, x.shape[-1])), "bias": (bias, (width,))}
+    _check_rows_in_time("conv1d", x, expected | {"residual": (residual, (*x.shape[:2], width))}, lengths)
+
+
+def _check_conv_residual(
+    x: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    out_weight: Tensor,
+    out_bias: Tensor,
+    dilation: int = 1,
+    lengths: Tensor | None = None,
+) -> None:
+    width = x.shape[-1]
+    expected = {
+        "conv_weight": (conv_weight, (3, width, width)),
+        "conv_bias": (conv_bias, (width,)),
+        "out_weight": (out_weight, (width, width)),
+        "out_bias": (out_bias, (width,)),
+    }
+    _check_rows_in_time("conv_residual", x, expected, lengths)
+
+
+def _check_upsample_conv(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor | None = None) -> None:
+    expected = {"weight": (weight, (2, 2, len(bias), x.shape[-1])), "bias": (bias, (len(bias),))}
+    _check_rows_in_time("upsample_conv", x, expected, lengths)
+
+
 codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_codebook_lookup, check=_check_codebook)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
 decode_step = Operator(decode_step_ref, triton=True)
@@ -309,5 +366,8 @@ int8_linear = Operator(int8_linear_ref, triton=True, check=_check_int8_linear)
 embed_tokens = Operator(embed_tokens_ref, triton=True, check=_check_embedding)
 norm_linear = Operator(norm_linear_ref, triton=True, check=_check_norm_linear, uncovered=_uncovered_weight)
 linear_residual = Operator(linear_residual_ref, triton=True, check=_check_linear_residual, uncovered=_uncovered_weight)
+conv1d = Operator(conv1d_ref, triton=True, check=_check_conv1d)
+conv_residual = Operator(conv_residual_ref, triton=True, check=_check_conv_residual)
+upsample_conv = Operator(upsample_conv_ref, triton=True, check=_check_upsample_conv)
 
 OPERATORS = {operator.name: operator for operator in list(globals().values()) if isinstance(operator, Operator)}

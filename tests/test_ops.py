@@ -35,6 +35,8 @@ INT8 = (*ops.quantize_rows(torch.randn(7, 5)), *ops.quantize_rows(torch.randn(9,
 LINEAR = (torch.randn(7, 5), torch.randn(9, 5), torch.randn(9))
 BYTES = torch.randint(-127, 128, (9, 5), dtype=torch.int8)
 QKV = torch.randn(2, 7, 6), torch.randn(18, 6), torch.randn(18), torch.randn(18)
+CONVOLUTION = (torch.randn(2, 7, 3), torch.randn(3, 5, 3), torch.randn(5))
+RESIDUAL = (torch.randn(2, 7, 5), torch.randn(3, 5, 5), torch.randn(5), torch.randn(5, 5), torch.randn(5))
 REGISTERED = {
     "codebook_lookup": (torch.randn(7, 5), torch.randn(9, 5)),
     "codebook_lookup-empty": (torch.randn(0, 5), torch.randn(9, 5)),
@@ -74,6 +76,14 @@ REGISTERED = {
         torch.tensor([3, -1], dtype=torch.int32),
     ),
     "linear_residual-8-bit": (LINEAR[0], BYTES, LINEAR[2], torch.randn(7, 9), *[None] * 4, LINEAR[2]),
+    "conv1d": (*CONVOLUTION, 3, True, True, torch.randn(2, 7, 5), torch.tensor([7, 2])),
+    "conv1d-plain": CONVOLUTION,
+    "conv1d-many": (torch.randn(1, 300, 3), torch.randn(5, 3, 3).transpose(0, 1), torch.randn(5)),
+    "conv1d-empty": (torch.randn(0, 7, 3), *CONVOLUTION[1:]),
+    "conv_residual": (*RESIDUAL, 9, torch.tensor([7, 2])),
+    "conv_residual-plain": RESIDUAL,
+    "upsample_conv": (torch.randn(2, 7, 3), torch.randn(2, 2, 5, 3), torch.randn(5), torch.tensor([7, 2])),
+    "upsample_conv-plain": (torch.randn(1, 1, 3), torch.randn(2, 2, 5, 3), torch.randn(5)),
     "sequence_attention-all": (*torch.randn(3, 1, 1, 1, 5), None, "full"),
 }
 
@@ -193,6 +203,26 @@ def test_bad_input_is_one_sentence():
     ):
         with pytest.raises(LampError, match="embed_tokens"):
             ops.embed_tokens(ids, *arguments)
+    x, weight, bias = CONVOLUTION
+    for arguments in (
+        (x[0], weight, bias),
+        (x, weight[:2], bias),
+        (x, weight[..., 1:], bias),
+        (x, weight.half(), bias),
+        (x, weight, bias[1:]),
+        (x, weight, bias, 1, False, False, x),
+        (x, weight, bias, 1, False, False, None, torch.tensor([7])),
+    ):
+        with pytest.raises(LampError, match="conv1d"):
+            ops.conv1d(*arguments)
+    x, conv, bias, out, _ = RESIDUAL
+    for arguments in ((conv[:1], bias, out, bias), (conv, bias, out[1:], bias), (conv, bias, out, bias[1:])):
+        with pytest.raises(LampError, match="conv_residual"):
+            ops.conv_residual(x, *arguments)
+    x, weight, bias = REGISTERED["upsample_conv-plain"]
+    for arguments in ((weight[:1], bias), (weight, bias[1:]), (weight, bias, torch.tensor([1, 1]))):
+        with pytest.raises(LampError, match="upsample_conv"):
+            ops.upsample_conv(x, *arguments)
     q = torch.zeros(1, 1, 2, 4)
     with pytest.raises(LampError, match="soft_causal"):
         ops.sequence_attention(q, q, q, None, "sideways")

@@ -26,6 +26,7 @@ def registered(device):
     logits, ids, numbers = tensors(device)
     weight = torch.randn(9, 3, device=device)
     qkv = logits[..., :3].contiguous(), weight, weight.sum(1), logits[0, 0]
+    square = torch.randn(3, 3, 3, device=device)
     return {
         "codebook_lookup": (logits[0], logits[1]),
         "philox_uniform": (numbers, numbers, 3, 3, 9),
@@ -36,6 +37,9 @@ def registered(device):
         "embed_tokens": (ids, logits[0, :2], torch.randn(10, 9, device=device), logits[1]),
         "norm_linear": (logits[0], logits[1], logits[1].sum(1), logits[0, 0, :3], "gelu", 1e-5, None),
         "linear_residual": (logits[0], logits[1], logits[0, 0, :3], logits[1, :, :3]),
+        "conv1d": (logits, logits[:1], logits[0, 0, :3], 1, True, False, None, numbers),
+        "conv_residual": (square, square, square[0, 0], square[0], square[0, 1], 2, numbers.repeat(2)[:3]),
+        "upsample_conv": (logits, logits[:, None, :2].expand(2, 2, 2, 9), logits[0, 0, :2], numbers),
     }
 
 
