@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import LampError
 from ..files import new_file
+from ..kernels.quantize_rows import quantize_rows_ref
 
 Storage = Literal["fp32", "fp16", "int8"]
 STORAGES: tuple[Storage, ...] = ("fp32", "fp16", "int8")
@@ -101,18 +102,13 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 def quantize_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     """weight (O, ...) float -> int8 of the same shape, and scale (O,) float32 with weight ~ int8 * scale."""
-    largest = weight.float().flatten(1).abs().amax(1)
-    scale = torch.where(largest > 0, largest / 127, torch.ones_like(largest))
-    return (weight.float() / _per_channel(scale, weight)).round().to(torch.int8), scale
+    values, scale = quantize_rows_ref(weight.flatten(1))
+    return values.view(weight.shape), scale
 
 
 def dequantize_int8(weight: Tensor, scale: Tensor) -> Tensor:
     """int8 (O, ...) and scale (O,) -> float32 (O, ...)."""
-    return weight.float() * _per_channel(scale.float(), weight)
-
-
-def _per_channel(scale: Tensor, weight: Tensor) -> Tensor:
-    return scale.view(-1, *[1] * (weight.ndim - 1))
+    return weight.float() * scale.float().view(-1, *[1] * (weight.ndim - 1))
 
 
 def _checked_scale(file: Path, name: str, stored: dict[str, Tensor]) -> Tensor:

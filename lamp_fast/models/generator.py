@@ -121,7 +121,8 @@ class MotionGenerator(nn.Module):
         if unconditional is not None:
             condition = condition.masked_fill(unconditional[:, None], 0)
         x = self.dropout(self.token_projection(self.token_embedding(ids)) + self.positions[:n])
-        x = torch.cat((self.condition_projection(condition)[:, None], x), dim=1)
+        condition = self.condition_projection(condition.to(self.condition_projection.weight.dtype))
+        x = torch.cat((condition[:, None], x), dim=1)
         attended = None if lengths is None or self.config.padding == "released" else lengths + 1
         for layer in self.layers:
             x = layer(x, attended)
