@@ -19,6 +19,7 @@ LEVELS = {
     "ranges": 1,
     "motion": 1,
     "ops": 2,
+    "readers": 2,
     "models": 3,
     "reference": 3,
     "checkpoints": 4,

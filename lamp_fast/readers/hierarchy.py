@@ -1,0 +1,75 @@
+"""What every motion capture format comes down to: named points in a hierarchy, and where they are in each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """P points: their names, their parents (-1 for the root, parents come first) and the rest pose (P, 3)."""
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    rest: np.ndarray
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Where each name is; of points with the same name the first."""
+        return {name: i for i, name in reversed([*enumerate(self.names)])}
+
+    @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        children: list[list[int]] = [[] for _ in self.names]
+        for i, parent in enumerate(self.parents):
+            if parent >= 0:
+                children[parent].append(i)
+        return tuple(map(tuple, children))
+
+    def path(self, top: int, bottom: int) -> list[int] | None:
+        """The points from `top` down to `bottom`, both included; None where `bottom` does not hang on `top`."""
+        path = [bottom]
+        while path[-1] != top:
+            if path[-1] < 0:
+                return None
+            path.append(self.parents[path[-1]])
+        return path[::-1]
+
+    def with_ancestors(self, points: Sequence[int]) -> list[int]:
+        """The given points and everything they hang on, parents first."""
+        needed: set[int] = set()
+        for point in points:
+            while point >= 0 and point not in needed:
+                needed.add(point)
+                point = self.parents[point]
+        return sorted(needed)
+
+
+class Capture(Protocol):
+    """An opened file, whose frames are read when they are asked for."""
+
+    hierarchy: Hierarchy
+    fps: float
+
+    def positions(self, points: Sequence[int]) -> Iterator[np.ndarray]:
+        """Blocks (T, len(points), 3) float64 of world positions, in the file's unit."""
+
+    def starts_at_rest(self) -> bool:
+        """Whether the first frame read was a rest pose put before the motion: its root is not turned at all."""
+
+
+def about_axis(axis: int, degrees: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) about a coordinate axis."""
+    angle = np.radians(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    matrix = np.zeros((*angle.shape, 3, 3))
+    j, k = (axis + 1) % 3, (axis + 2) % 3
+    matrix[..., axis, axis] = 1
+    matrix[..., j, j], matrix[..., j, k] = cos, -sin
+    matrix[..., k, j], matrix[..., k, k] = sin, cos
+    return matrix

@@ -1,0 +1,205 @@
+"""One function that reads any motion file: 22 joints, metres, Y up, 20 frames a second."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import LampError
+from ..motion.features import foot_contacts, joints_to_features
+from ..motion.kinematics import local_rotations
+from ..motion.resample import resample_joints
+from ..motion.skeleton import HUMANML3D, Skeleton
+from . import arrays, bodies, cmu
+from .acclaim import open_amc
+from .bodies import BodyMap
+from .bvh import BvhFile, open_bvh
+from .hierarchy import Capture, Hierarchy
+
+SUFFIXES = {
+    ".bvh": "any skeleton",
+    ".amc": "Acclaim, with its .asf beside it",
+    ".npz": "joints, or AMASS with a body model",
+    ".npy": "joints or features",
+}
+LEG = 0.8
+"""Thigh and shin of a grown person, metres: tells the unit of a file that does not."""
+GUESSED_UNITS = ("m", "cmu", "cm", "mm")
+
+
+@dataclass(frozen=True, eq=False)
+class CapturedMotion:
+    """A motion that was read; what follows from its joints is computed when asked for.
+
+    joints: (T, 22, 3) float32, metres, Y up, at `fps`; the pelvis starts at x = z = 0. origin: (3,) float32, what was
+    taken away for that. texts: what is said about it, often nothing. body: which mapping was used.
+    """
+
+    joints: np.ndarray
+    name: str
+    origin: np.ndarray
+    body: str
+    texts: tuple[str, ...] = ()
+    skeleton: Skeleton = HUMANML3D
+
+    @property
+    def fps(self) -> float:
+        return self.skeleton.fps
+
+    @property
+    def seconds(self) -> float:
+        return len(self.joints) / self.fps
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(T - 1, F) float32, not normalised; see `motion.features.joints_to_features`."""
+        return joints_to_features(self.joints, self.skeleton)
+
+    @cached_property
+    def _pose(self) -> tuple[np.ndarray, np.ndarray]:
+        return local_rotations(self.joints, self.skeleton)
+
+    @property
+    def rotations(self) -> np.ndarray:
+        """(T, J, 4) float32, unit quaternions w, x, y, z of each joint relative to its parent."""
+        return self._pose[0]
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """(J, 3) float32, metres: the bones that `rotations` turn."""
+        return self._pose[1]
+
+    @property
+    def root(self) -> np.ndarray:
+        """(T, 3) float32, metres: where the pelvis is."""
+        return self.joints[:, 0]
+
+    @cached_property
+    def contacts(self) -> np.ndarray:
+        """(T, 4) bool: left ankle, left foot, right ankle and right foot on the ground; the last as the one before."""
+        contacts = foot_contacts(self.features)
+        return np.concatenate([contacts, contacts[-1:]])
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return np.zeros(0, np.int64)
+
+    @property
+    def seed(self) -> int:
+        return 0
+
+    @property
+    def prompt(self) -> str:
+        return self.texts[0] if self.texts else self.name
+
+    @property
+    def frame_prompts(self) -> list[str]:
+        return [self.prompt] * len(self.joints)
+
+
+def read_motion(
+    path: str | os.PathLike,
+    *,
+    body: BodyMap | str | os.PathLike | None = None,
+    skeleton: str | os.PathLike | None = None,
+    fps: float | None = None,
+    clip: str | None = None,
+) -> CapturedMotion:
+    """Read a motion file.
+
+    Args:
+        path: .bvh, .amc, .npz or .npy.
+        body: where the 22 joints come from: a mapping, or the file of one; None: told from the names in the file.
+        skeleton: the .asf of an .amc file; None: the one beside it.
+        fps: frames a second of the file, where it does not say so or says it wrongly.
+        clip: which motion of an .npz file that holds several.
+
+    Raises:
+        LampError: a file that cannot be read, is damaged, too large, or of a skeleton that is not recognised.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        known = ", ".join(f"{name} ({what})" for name, what in SUFFIXES.items())
+        raise LampError(f"cannot tell what {path} is; expected a file that ends in one of {known}")
+    if not path.is_file():
+        raise LampError(f"{path} is no file; give a motion file that exists")
+    if suffix in (".npz", ".npy"):
+        joints, rate, name = arrays.read_joints(path, clip)
+        return _finish(path, joints, fps or rate, name, "joints")
+    capture: Capture = open_bvh(path) if suffix == ".bvh" else open_amc(path, skeleton)
+    joints, used = _joints(capture, path, body)
+    return _finish(path, joints, fps or capture.fps, path.stem, used)
+
+
+def _joints(capture: Capture, path: Path, body: BodyMap | str | os.PathLike | None) -> tuple[np.ndarray, str]:
+    """Joints (T, 22, 3) in metres, Y up, at the rate of the file."""
+    body = find_body(capture.hierarchy, path, body)
+    if body is bodies.CMU and isinstance(capture, BvhFile):
+        capture = cmu.restore_thorax(capture, path)
+    points = body.points
+    weights = body.weights(points)
+    indices = [capture.hierarchy.index[name] for name in points]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        blocks = [np.einsum("jp,tpc->tjc", weights, block).astype(np.float32) for block in capture.positions(indices)]
+    skip = body.skip_frames + (body.drop_rest_pose and capture.starts_at_rest())
+    joints = np.concatenate(blocks)[skip:]
+    if not np.isfinite(joints).all():
+        raise LampError(f"{path} holds values so large that its joints are not finite; repair or drop those frames")
+    if not len(joints):
+        raise LampError(f"{path} holds no frames after the first {skip}, which are left out")
+    rest = np.einsum("jp,pc->jc", weights, capture.hierarchy.rest[indices])
+    if (body.up or _up(rest)) == "z":
+        joints = joints[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32)
+    return joints * np.float32(body.unit or _unit(joints, path)), body.name
+
+
+def find_body(hierarchy: Hierarchy, path: Path, body: BodyMap | str | os.PathLike | None = None) -> BodyMap:
+    """The mapping to use for a skeleton, checked against its names. Raises `LampError` where there is none."""
+    if body is None:
+        body = bodies.recognise(hierarchy)
+        if body is None:
+            open_joints = [joint for joint in bodies.JOINTS if joint not in bodies.by_name(hierarchy)]
+            raise LampError(
+                f"{path} has a skeleton that is not recognised (open: {', '.join(open_joints)}); "
+                f"write a mapping with: lamp-fast data map {path}"
+            )
+    elif not isinstance(body, BodyMap):
+        body = bodies.read_map(body)
+    missing = body.missing(hierarchy)
+    if missing:
+        raise LampError(f"{path} has no {', '.join(missing)[:200]}, which the mapping {body.name!r} asks for")
+    return body
+
+
+def _up(rest: np.ndarray) -> str:
+    """The axis along which the rest pose (22, 3) stands: "z" if it clearly does, else "y"."""
+
+    def towards(start: str, end: str) -> np.ndarray:
+        way = rest[bodies.JOINTS.index(end)] - rest[bodies.JOINTS.index(start)]
+        return way / max(np.linalg.norm(way), 1e-9)
+
+    spine, left, right = towards("pelvis", "neck"), towards("l_hip", "l_ankle"), towards("r_hip", "r_ankle")
+    return "z" if spine[2] > 0.9 and left[2] < -0.9 and right[2] < -0.9 else "y"
+
+
+def _unit(joints: np.ndarray, path: Path) -> float:
+    """Metres in one unit of the file, told from the length of thigh and shin."""
+    hip, knee, ankle = (joints[:, bodies.JOINTS.index(name)] for name in ("l_hip", "l_knee", "l_ankle"))
+    leg = float(np.median(np.linalg.norm(knee - hip, axis=1) + np.linalg.norm(ankle - knee, axis=1)))
+    if not leg > 0:
+        raise LampError(f"{path} has legs of no length; give a mapping with its unit (lamp-fast data map {path})")
+    return min((bodies.UNITS[name] for name in GUESSED_UNITS), key=lambda unit: abs(np.log(leg * unit / LEG)))
+
+
+def _finish(path: Path, joints: np.ndarray, fps: float, name: str, body: str) -> CapturedMotion:
+    """Resample, and put the start at the origin."""
+    joints = resample_joints(np.ascontiguousarray(joints, np.float32), fps, HUMANML3D.fps)
+    if not np.isfinite(joints).all():
+        raise LampError(f"{path} holds NaN or infinite joints; repair or drop those frames")
+    origin = joints[0, 0] * np.array([1, 0, 1], np.float32)
+    return CapturedMotion(joints - origin, name, origin, body)
