@@ -130,6 +130,17 @@ def rows() -> Iterator[Row]:
             dtype=fp32,
             file="philox",
         )
+        yield Row("masked_rows", f"{size} 49", lambda new, b=b: (new.integers(2, b, TOKENS), 1, 31, 2))
+        yield Row(
+            "recover_joints",
+            f"{size} 196x263",
+            lambda new, b=b: (
+                new(b, 196, 263),
+                new(263, dtype=torch.float32),
+                new(263, scale=0.01, dtype=torch.float32),
+                new.full(196, b),
+            ),
+        )
         yield Row("decode_step", f"{size} 49x512", lambda new, b=b: _decode_step(new, b), compare=drawn)
         yield Row(
             "sequence_attention",

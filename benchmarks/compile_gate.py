@@ -40,10 +40,12 @@ from lamp_fast.kernels.decode_step_triton import decode_step_triton
 from lamp_fast.kernels.embed_tokens_triton import embed_tokens_triton
 from lamp_fast.kernels.int8_linear_triton import int8_linear_triton
 from lamp_fast.kernels.linear_residual_triton import linear_residual_triton
+from lamp_fast.kernels.masked_rows_triton import masked_rows_triton
 from lamp_fast.kernels.norm_linear_triton import norm_linear_triton, row_stats_triton
 from lamp_fast.kernels.philox_triton import philox_uniform_triton
 from lamp_fast.kernels.qkv_attention_triton import qkv_attention_triton
 from lamp_fast.kernels.quantize_rows_triton import quantize_rows_triton
+from lamp_fast.kernels.recover_joints_triton import recover_joints_triton
 from lamp_fast.kernels.sequence_attention_triton import sequence_attention_triton
 from lamp_fast.kernels.upsample_conv_triton import upsample_conv_triton
 
@@ -138,6 +140,14 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
             lambda x=x, weight=weight, scales=scales, bias=bias: int8_linear_triton(
                 x, scales[0], weight, scales[1], bias, torch.bfloat16
             ),
+        )
+    ids, width = tensor(256, 49, dtype=torch.int64), 263
+    yield "masked_rows", lambda: masked_rows_triton(ids, 512, 31, 2)
+    for dtype in (torch.bfloat16, torch.float32):
+        normal = tensor(1, 196, width, dtype=dtype)
+        yield (
+            f"recover_joints {TYPES[dtype]}",
+            lambda normal=normal: recover_joints_triton(normal, tensor(width), tensor(width), integers(1)),
         )
     yield from linear_cases(tensor)
 

@@ -16,6 +16,7 @@ def embed_tokens_kernel(
     table,
     positions,
     out,
+    B,
     M,
     L,
     stride_cb,
@@ -38,7 +39,7 @@ def embed_tokens_kernel(
     )
     if PDL:
         gdc_wait()
-    code = tl.load(ids + sample * (L - 1) + n, mask=token, other=0)
+    code = tl.load(ids + sample % B * (L - 1) + n, mask=token, other=0)
     embedded = tl.load(table + code[:, None] * stride_tk + columns, mask=token[:, None] & (columns < W), other=0.0)
     conditions = tl.load(
         condition + sample[:, None] * stride_cb + columns, mask=first[:, None] & (columns < W), other=0.0
@@ -55,18 +56,18 @@ def embed_tokens_triton(
     out: Tensor | None = None,
     pdl: bool = False,
 ) -> Tensor:
-    """As `embed_tokens_ref`; ids must lie in the table. out (B,1+N,W), contiguous: written and returned.
+    """As `embed_tokens_ref`; ids must lie in the table. out (G*B,1+N,W), contiguous: written and returned.
 
     pdl: as in `norm_linear_triton`.
     """
     batch, n = ids.shape
     w = table.shape[1]
     if out is None:
-        out = torch.empty(batch, 1 + n, w, dtype=table.dtype, device=table.device)
+        out = torch.empty(len(condition), 1 + n, w, dtype=table.dtype, device=table.device)
     if out.numel() == 0:
         return out
     condition, table, positions = (unit_stride(x) for x in (condition, table, positions))
-    m, block_w = batch * (1 + n), triton.next_power_of_2(w)
+    m, block_w = len(condition) * (1 + n), triton.next_power_of_2(w)
     block_m = max(1, 2048 // block_w)
     with torch.cuda.device_of(table):
         embed_tokens_kernel[(triton.cdiv(m, block_m),)](
@@ -75,6 +76,7 @@ def embed_tokens_triton(
             table,
             positions,
             out,
+            batch,
             m,
             1 + n,
             condition.stride(0),

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .norm_linear import scaled_linear
+
 
 def linear_residual_ref(
     x: Tensor,
@@ -25,14 +27,11 @@ def linear_residual_ref(
     Sums are float32 (float64 for x in float64). Source: the end of each half of `torch.nn.TransformerEncoderLayer`,
     without the norm that follows.
     """
-    wide = torch.promote_types(x.dtype, torch.float32)
     if rows is not None:
         rows = rows.long().clamp(min=0)
         x, residual, stats = x[rows], residual[rows], None if stats is None else stats[rows]
-    added = residual.to(wide)
-    if stats is not None:
-        added = (added - stats[:, :1]) * stats[:, 1:] * scale.to(wide) + shift.to(wide)
-    product = x.to(wide) @ weight.to(wide).T
-    if weight_scale is not None:
-        product = product * weight_scale
-    return (product + bias.to(wide) + added).to(x.dtype)
+    y = scaled_linear(x, weight, bias, weight_scale)
+    if stats is None:
+        return y + residual
+    normal = (residual.to(torch.promote_types(x.dtype, torch.float32)) - stats[:, :1]) * stats[:, 1:]
+    return torch.addcmul(y + shift, normal, scale.to(normal.dtype)).to(x.dtype)

@@ -21,17 +21,19 @@ def norm_linear_ref(
     stats are the mean and 1 / sqrt(biased variance + eps) of each row. activation: "none", or "gelu" with erf.
     weight_scale (O,) float32: weight is int8 or float8_e4m3fn and stands for weight * weight_scale[:, None].
 
-    fold has to be that of the weight as it is stored and scaled, rounded as it is. Sums are float32 (float64 for x in
-    float64). Source: Ba et al. 2016, multiplied out.
+    fold is for kernels, and has to be that of the weight as it is stored and scaled, rounded as it is. Sums are float32
+    (float64 for x in float64), as those of `F.linear` are. Source: Ba et al. 2016, multiplied out.
     """
-    wide = torch.promote_types(x.dtype, torch.float32)
-    rows, matrix = x.to(wide), weight.to(wide)
-    mean = rows.mean(dim=1)
-    rstd = ((rows - mean[:, None]).square().mean(dim=1) + eps).rsqrt()
-    product = rows @ matrix.T
-    if weight_scale is not None:
-        product = product * weight_scale
-    y = rstd[:, None] * (product - mean[:, None] * fold) + bias.to(wide)
-    if activation == "gelu":
-        y = F.gelu(y)
-    return y.to(x.dtype), torch.stack((mean, rstd), dim=1)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    normal, mean, rstd = torch.native_layer_norm(wide, x.shape[1:], None, None, eps)
+    y = scaled_linear(normal.to(x.dtype), weight, bias, weight_scale)
+    return F.gelu(y) if activation == "gelu" else y, torch.cat((mean, rstd), dim=1)
+
+
+def scaled_linear(x: Tensor, weight: Tensor, bias: Tensor, weight_scale: Tensor | None) -> Tensor:
+    """x (M,I) @ (weight * weight_scale[:, None]).T + bias, of x's dtype."""
+    weight = weight.to(x.dtype)
+    if weight_scale is None:
+        return F.linear(x, weight, bias.to(x.dtype))
+    product = F.linear(x, weight).to(torch.promote_types(x.dtype, torch.float32))
+    return torch.addcmul(bias.to(product.dtype), product, weight_scale.to(product.dtype)).to(x.dtype)

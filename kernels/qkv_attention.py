@@ -33,9 +33,8 @@ def qkv_attention_ref(
     stats = x.new_empty(0, 2, dtype=torch.float32)
     if fold is not None:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        variance, mean = torch.var_mean(wide, dim=-1, correction=0, keepdim=True)
-        rstd = (variance + eps).rsqrt()
-        x = ((wide - mean) * rstd).to(x.dtype)
+        normal, mean, rstd = torch.native_layer_norm(wide, x.shape[-1:], None, None, eps)
+        x = normal.to(x.dtype)
         stats = torch.cat([mean, rstd], dim=-1).float().view(batch * length, 2)
     q, k, v = F.linear(x, weight, bias.to(x.dtype)).unflatten(-1, (3, num_heads, -1)).permute(2, 0, 3, 1, 4)
     return sequence_attention_ref(q, k, v, lengths, mode).transpose(1, 2).flatten(2), stats

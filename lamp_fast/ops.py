@@ -29,10 +29,12 @@ from .kernels.decode_step import decode_step_ref
 from .kernels.embed_tokens import embed_tokens_ref
 from .kernels.int8_linear import int8_linear_ref
 from .kernels.linear_residual import linear_residual_ref
+from .kernels.masked_rows import masked_rows_ref
 from .kernels.norm_linear import norm_linear_ref
 from .kernels.philox import philox_uniform_ref
 from .kernels.qkv_attention import qkv_attention_ref
 from .kernels.quantize_rows import quantize_rows_ref
+from .kernels.recover_joints import recover_joints_ref
 from .kernels.sequence_attention import sequence_attention_ref
 from .kernels.upsample_conv import upsample_conv_ref
 
@@ -236,12 +238,12 @@ def _check_int8_linear(
 
 def _check_embedding(ids: Tensor, condition: Tensor, table: Tensor, positions: Tensor) -> None:
     batch, n = ids.shape
-    fits = condition.shape == (batch, table.shape[1]) and positions.shape[1:] == table.shape[1:]
+    fits = condition.shape[1:] == positions.shape[1:] == table.shape[1:] and len(condition) % max(1, batch) == 0
     if not fits or positions.shape[0] < n or not condition.dtype == table.dtype == positions.dtype:
         raise LampError(
             f"embed_tokens: ids {tuple(ids.shape)}, condition {tuple(condition.shape)} {condition.dtype}, table "
             f"{tuple(table.shape)} {table.dtype} and positions {tuple(positions.shape)} {positions.dtype} do not fit; "
-            "give (B,N), (B,W), (K,W) and at least (N,W), the last three of one dtype"
+            "give (B,N), (B,W) or a multiple of B, (K,W) and at least (N,W), the last three of one dtype"
         )
 
 
@@ -357,6 +359,8 @@ def _check_upsample_conv(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tenso
 codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_codebook_lookup, check=_check_codebook)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
 decode_step = Operator(decode_step_ref, triton=True)
+masked_rows = Operator(masked_rows_ref, triton=True)
+recover_joints = Operator(recover_joints_ref, triton=True)
 sequence_attention = Operator(
     sequence_attention_ref, triton=True, check=_check_attention, uncovered=_uncovered_attention, differentiable=True
 )

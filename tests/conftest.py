@@ -108,6 +108,28 @@ def tiny_lamp():
     return lamp.eval()
 
 
+@pytest.fixture
+def small_generator():
+    """`small_generator(padding="released")`: a MotionGenerator with random weights, in evaluation mode."""
+    import torch
+
+    from lamp_fast.config import GeneratorConfig
+    from lamp_fast.models.generator import MotionGenerator
+
+    sizes = {"num_codes": 40, "code_dim": 12, "width": 48, "num_layers": 2, "num_heads": 3, "feedforward_size": 64}
+
+    def build(**changes):
+        torch.manual_seed(0)
+        config = GeneratorConfig(**sizes | {"condition_dim": 20, "max_tokens": 49} | changes)
+        model = MotionGenerator(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+        return model
+
+    return build
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tiny_lamp, tmp_path_factory) -> Path:
     """`tiny_lamp` on disk. Read only: copy it before changing anything."""

@@ -53,6 +53,10 @@ REGISTERED = {
         else argument
         for argument in decode_arguments()
     ),
+    "masked_rows": (torch.tensor([[5, 1, 5], [0, 5, 2]]), 5, 2, 2),
+    "masked_rows-all": (torch.tensor([[5, 1, 5]]), -1, 3, 1),
+    "recover_joints": (torch.randn(2, 5, 23), torch.randn(23), torch.rand(23), torch.tensor([5, 2])),
+    "recover_joints-all": (torch.randn(1, 1, 23), torch.randn(23), torch.rand(23), None),
     "codebook_lookup-strided": (torch.randn(5, 7).T, torch.randn(5, 9).T),
     "sequence_attention": (*torch.randn(3, 2, 3, 7, 4), torch.tensor([7, 2]), "soft_causal"),
     "sequence_attention-cross": (torch.randn(1, 3, 2, 5), *torch.randn(2, 1, 3, 7, 5), None, "causal"),

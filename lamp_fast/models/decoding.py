@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
+from ..config import GeneratorConfig
 from ..errors import LampError
 from ..kernels.decode_step import KEPT
 from .generator import MotionGenerator
@@ -64,12 +65,15 @@ class DecodingOptions:
         return {"guidance_scale": self.guidance_scale, "temperature": self.temperature, "top_k": top_k}
 
 
+DEFAULT_OPTIONS = DecodingOptions()
+
+
 @torch.no_grad()
 def generate(
     model: MotionGenerator,
     condition: Tensor,
     lengths: Tensor | list[int],
-    options: DecodingOptions = DecodingOptions(),
+    options: DecodingOptions = DEFAULT_OPTIONS,
     *,
     seed: int | Tensor = 0,
     samples: Tensor | None = None,
@@ -92,19 +96,21 @@ def generate(
     config = model.config
     batch, device = condition.shape[0], condition.device
     lengths = _checked(model, condition, lengths)
-    n = _num_tokens(lengths, known, config.max_tokens)
+    n = num_tokens(lengths, known, config.max_tokens)
     lengths = lengths.to(device, non_blocking=True)
-    ids = _initial_ids(lengths, known, n, config.mask_id, config.pad_id)
-    seeds, samples = row_seeds(seed, batch, device), _row_samples(samples, batch, device)
+    ids = initial_ids(lengths, known, n, config)
+    seeds, samples = row_seeds(seed, batch, device), row_samples(samples, batch, device)
     if noise is not None:
         _check_shape("noise", noise, (options.num_inference_steps, batch, n, config.num_codes))
+    counts = masked_counts((ids == config.mask_id).sum(dim=1), options.num_inference_steps)
     score = model_score(model, condition, lengths, options.guided)
-    return draw_masked(score, ids, config.num_codes, options, seeds=seeds, samples=samples, noise=noise)
+    return draw_masked(score, ids, counts, config.num_codes, options, seeds=seeds, samples=samples, noise=noise)
 
 
 def draw_masked(
     score: Score,
     ids: Tensor,
+    counts: Tensor,
     num_codes: int,
     options: DecodingOptions,
     *,
@@ -114,13 +120,14 @@ def draw_masked(
 ) -> Tensor:
     """The loop of `generate`: ids (B,N) int64 -> the same with a code in place of every mask id.
 
-    seeds, samples (B,) int64, noise (S,B,N,K) or None. Nothing is read by the host, so that a graph can capture it.
+    counts (B,S+1) int64: `masked_counts` of the mask ids. seeds, samples (B,) int64, noise (S,B,N,K) or None.
+    Nothing is read by the host and nothing is copied from it, so that a graph can capture the loop.
     """
-    shares = cosine_schedule(torch.linspace(0, 1, options.num_inference_steps))
-    next_counts = _masked_counts(shares, (ids == num_codes).sum(dim=1))[1:]
     sampling = options.sampling(num_codes)
-    for step, share in enumerate(shares):
-        logits, unconditional_logits = score(ids, int(masked_count(share, ids.shape[1])))
+    [limits] = masked_counts(torch.tensor([ids.shape[1]]), options.num_inference_steps).tolist()
+    next_counts = counts.T.contiguous()[1:]
+    for step in range(options.num_inference_steps):
+        logits, unconditional_logits = score(ids, limits[step])
         ids, _ = ops.decode_step(
             logits,
             unconditional_logits,
@@ -141,7 +148,7 @@ def redraw(
     ids: Tensor,
     condition: Tensor,
     lengths: Tensor | list[int],
-    options: DecodingOptions = DecodingOptions(),
+    options: DecodingOptions = DEFAULT_OPTIONS,
     *,
     first: Tensor | None = None,
     seed: int | Tensor = 0,
@@ -157,7 +164,7 @@ def redraw(
     config = model.config
     batch, device = condition.shape[0], condition.device
     lengths = _checked(model, condition, lengths).to(device, non_blocking=True)
-    seeds, samples = row_seeds(seed, batch, device), _row_samples(samples, batch, device)
+    seeds, samples = row_seeds(seed, batch, device), row_samples(samples, batch, device)
     _check_shape("ids", ids, (batch, ids.shape[-1]))
     beyond = torch.arange(ids.shape[1], device=device) >= lengths[:, None]
     wanted = ids.new_full(ids.shape, config.mask_id).masked_fill(beyond, config.pad_id)
@@ -207,23 +214,26 @@ def _checked(model: MotionGenerator, condition: Tensor, lengths: Tensor | list[i
     return lengths
 
 
-def _row_samples(samples: Tensor | None, batch: int, device: torch.device) -> Tensor:
+def row_samples(samples: Tensor | None, batch: int, device: torch.device) -> Tensor:
+    """(B,) int64 on `device`, by default 0..B-1; raises LampError for another shape."""
     if samples is None:
         return torch.arange(batch, device=device)
     _check_shape("samples", samples, (batch,))
     return samples.to(device, non_blocking=True)
 
 
-def _masked_counts(shares: Tensor, wanted: Tensor) -> Tensor:
-    """shares (S,), wanted (B,) int64 -> (S+1,B) int64: tokens masked when each step begins, 0 after the last.
+def masked_counts(wanted: Tensor, steps: int) -> Tensor:
+    """wanted (B,) int64 -> (B,S+1) int64: how many tokens are masked when each step begins, 0 after the last.
 
-    The shares are made on the CPU, so that a rounding tie falls the same way on every device.
+    The schedule is made on the CPU, so that a rounding tie falls the same way on every device.
     """
-    counts = masked_count(shares.to(wanted.device, non_blocking=True)[:, None], wanted).long()
-    return torch.cat((counts, torch.zeros_like(counts[:1])))
+    share = cosine_schedule(torch.linspace(0, 1, steps)).to(wanted.device, non_blocking=True)
+    counts = masked_count(share, wanted[:, None]).long()
+    return torch.cat((counts, torch.zeros_like(counts[:, :1])), dim=1)
 
 
-def _num_tokens(lengths: Tensor, known: Tensor | None, max_tokens: int) -> int:
+def num_tokens(lengths: Tensor, known: Tensor | None, max_tokens: int) -> int:
+    """How wide the batch is; raises LampError for lengths out of range."""
     limit = max_tokens if known is None else known.shape[-1]
     if lengths.device.type != "cpu":
         return limit
@@ -232,7 +242,9 @@ def _num_tokens(lengths: Tensor, known: Tensor | None, max_tokens: int) -> int:
     return limit if known is not None else int(lengths.max())
 
 
-def _initial_ids(lengths: Tensor, known: Tensor | None, n: int, mask_id: int, pad_id: int) -> Tensor:
+def initial_ids(lengths: Tensor, known: Tensor | None, n: int, config: GeneratorConfig) -> Tensor:
+    """lengths (B,), known (B,N) or None, as `generate` takes them -> ids (B,N) where decoding begins."""
+    mask_id, pad_id = config.mask_id, config.pad_id
     if known is None:
         known = torch.full((len(lengths), n), mask_id, device=lengths.device)
     else:

@@ -38,6 +38,12 @@ class Attention(nn.Module):
 
         mode: `causal` hides what comes after a position, the last of which stands at the last key.
         """
+        return self.norm(self.before_norm(hidden, keys_values, lengths, mode))
+
+    def before_norm(
+        self, hidden: Tensor, keys_values: KeysValues, lengths: Tensor | None, mode: str = "full"
+    ) -> Tensor:
+        """As `forward`, without the LayerNorm at the end."""
         context = ops.sequence_attention(
             self._heads(self.query(hidden)),
             *keys_values,
@@ -47,7 +53,7 @@ class Attention(nn.Module):
             padded_queries=False,
         )
         output = self.output(context.transpose(1, 2).flatten(2))
-        return self.norm(hidden + F.dropout(output, self.dropout, self.training))
+        return hidden + F.dropout(output, self.dropout, self.training)
 
 
 class FeedForward(nn.Module):

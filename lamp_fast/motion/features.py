@@ -23,8 +23,8 @@ import functools
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from ..kernels.recover_joints import joints_of_features, root_path, turn
 from .arrays import accepts_numpy, check_features, check_joints, from_components, to_components
 from .chains import (
     along_chains,
@@ -112,13 +112,9 @@ def root_trajectory(features: Tensor) -> tuple[Tensor, Tensor]:
     (so the character's own rotation is its inverse), and the root position (..., T, 3) in metres. Both start facing +Z
     at x = z = 0.
     """
-    # Row t tells the turn and the step into frame t + 1, the step measured in that frame's facing frame.
-    half_angle = pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
+    half_angle, root = root_path(features)
     w, y = half_angle.cos(), half_angle.sin()
-    yaw = torch.stack([w, torch.zeros_like(w), y, torch.zeros_like(w)], dim=-1)
-    step_x, step_z = pad(features[..., :-1, 1:3], (0, 0, 1, 0)).unbind(-1)
-    step_x, step_z = _turn(w, -y, step_x, step_z)
-    return yaw, torch.stack([step_x.cumsum(-1), features[..., 3], step_z.cumsum(-1)], dim=-1)
+    return torch.stack([w, torch.zeros_like(w), y, torch.zeros_like(w)], dim=-1), root
 
 
 @accepts_numpy
@@ -128,12 +124,7 @@ def features_to_joints(features: Tensor, skeleton: Skeleton) -> Tensor:
     features: (..., T, F) float, not normalised. Returns (..., T, J, 3) float32, metres. Raises `LampError` for NaN or a
     wrong width.
     """
-    features = check_features(features, skeleton.feature_dim)
-    yaw, root = root_trajectory(features)
-    local = features[..., feature_slices(skeleton)["positions"]].unflatten(-1, (-1, 3))
-    x, z = _turn(yaw[..., None, 0], -yaw[..., None, 2], local[..., 0], local[..., 2])
-    joints = torch.stack([x + root[..., None, 0], local[..., 1], z + root[..., None, 2]], dim=-1)
-    return torch.cat([root[..., None, :], joints], dim=-2)
+    return joints_of_features(check_features(features, skeleton.feature_dim))
 
 
 @accepts_numpy
@@ -190,7 +181,7 @@ def _start_at_origin(positions: Components, skeleton: Skeleton) -> Components:
     w, y = yaw_to_front(facing(across), torch.float32)
     floor = positions[1].amin(-1, keepdim=True).amin(0)
     x, height, z = ((c - start).float() for c, start in zip(positions, (first[0][0], floor, first[2][0])))
-    x, z = _turn(w, y, x, z)
+    x, z = turn(w, y, x, z)
     return [x, height, z]
 
 
@@ -203,14 +194,14 @@ def _feature_rows(positions: Components, skeleton: Skeleton) -> Tensor:
     rotations = chain_rotations(bone_rotations(poses, skeleton), quaternion_of_yaw(now), skeleton)
 
     x, height, z = poses
-    x, z = _turn(*now, x[1:] - x[0], z[1:] - z[0])
+    x, z = turn(*now, x[1:] - x[0], z[1:] - z[0])
     step_x, rise, step_z = steps
-    velocity_x, velocity_z = _turn(*now, step_x, step_z)
+    velocity_x, velocity_z = turn(*now, step_x, step_z)
     feet = [*skeleton.left_foot, *skeleton.right_foot]
     foot_steps = [c[feet] for c in steps]
     parts = {
         "yaw_velocity": [(after[1] * now[0] - after[0] * now[1]).clamp(-1, 1).asin()],
-        "root_velocity": _turn(*after, step_x[0], step_z[0]),
+        "root_velocity": turn(*after, step_x[0], step_z[0]),
         "root_height": [height[0]],
         "positions": [x, height[1:], z],
         "rotations": quaternion_to_cont6d(rotations),
@@ -223,9 +214,3 @@ def _feature_rows(positions: Components, skeleton: Skeleton) -> Tensor:
         for i, component in enumerate(parts[name]):
             per_joint[:, i] = component
     return rows
-
-
-def _turn(w: Tensor, y: Tensor, x: Tensor, z: Tensor) -> Components:
-    """Horizontal vectors (x, z) turned about +Y by the quaternion (w, 0, y, 0): `qrot` without its zeros."""
-    across_x, across_z = y * z, -(y * x)
-    return [torch.add(x, w * across_x + y * across_z, alpha=2), torch.add(z, w * across_z - y * across_x, alpha=2)]

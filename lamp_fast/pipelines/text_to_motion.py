@@ -12,10 +12,12 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..backend import find_device
 from ..checkpoints.folder import load_lamp
 from ..config import FRAMES_PER_TOKEN
+from ..engine import LampEngine
 from ..errors import LampError
 from ..models.decoding import DecodingOptions
 from ..models.lamp import Lamp
@@ -34,6 +36,7 @@ class LampPipeline:
 
     def __init__(self, lamp: Lamp):
         self.lamp = lamp.eval()
+        self.engine = LampEngine(lamp)
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto") -> LampPipeline:
@@ -97,7 +100,7 @@ class LampPipeline:
                 for condition, segment_lengths in zip(conditions, lengths, strict=True)
                 for sample in range(num_samples)
             ]
-            draw_tracks(self.lamp.generator, tracks, options, seed)
+            draw_tracks(self.engine, tracks, options, seed)
         with self._timed("features", timings):
             features = self._decode(tracks)
         outputs = [
@@ -119,7 +122,7 @@ class LampPipeline:
     def _read(self, requests: list[list[SegmentRequest]]) -> tuple[list[Tensor], list[list[int]]]:
         """-> for every motion the conditions (segments, D) and the lengths of its segments in tokens."""
         segments = [segment for request in requests for segment in request]
-        condition = self.lamp.condition([segment.prompt for segment in segments])
+        condition = self.engine.condition([segment.prompt for segment in segments])
         lengths = [segment.num_tokens for segment in segments]
         if None in lengths:
             predicted = self.lamp.length.predict(condition).tolist()
@@ -129,15 +132,11 @@ class LampPipeline:
         return list(condition.split(counts)), [lengths[end - n : end] for n, end in zip(counts, ends, strict=True)]
 
     def _decode(self, tracks: list[Track]) -> list[np.ndarray]:
-        """-> features (T, F) of every track. Only equal lengths share a batch: padding would reach into the ends."""
-        features: list[np.ndarray] = [np.empty(0)] * len(tracks)
+        """-> features (T, F) of every track."""
         lengths = [len(track.tokens) for track in tracks]
-        for length in set(lengths):
-            same = [i for i, n in enumerate(lengths) if n == length]
-            decoded = self.lamp.decode(torch.stack([tracks[i].tokens for i in same])).cpu().numpy()
-            for i, motion in zip(same, decoded, strict=True):
-                features[i] = motion
-        return features
+        features, _ = self.engine.decode(pad_sequence([track.tokens for track in tracks], batch_first=True), lengths)
+        frames = [FRAMES_PER_TOKEN * length for length in lengths]
+        return [motion[:n] for motion, n in zip(features.cpu().numpy(), frames, strict=True)]
 
     @contextmanager
     def _timed(self, stage: str, timings: dict[str, float]) -> Iterator[None]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..config import GeneratorConfig
-from ..models.decoding import DecodingOptions, generate
-from ..models.generator import MotionGenerator
+from ..engine import LampEngine
+from ..models.decoding import DecodingOptions
 
 TRANSITION_TOKENS = 2  # drawn again on either side of a joint
 
@@ -20,7 +20,7 @@ TRANSITION_TOKENS = 2  # drawn again on either side of a joint
 # this far from the next, so that no two draws of a motion share their noise.
 SAMPLES_APART = 2**16
 
-Draw = Callable[..., Tensor]  # `models.decoding.generate` but for its model, options and seed
+Draw = Callable[..., Tensor]  # `LampEngine.tokens` but for its options and seed
 
 
 @dataclass
@@ -37,12 +37,12 @@ class Track:
     tokens: Tensor = field(init=False)
 
 
-def draw_tracks(generator: MotionGenerator, tracks: Sequence[Track], options: DecodingOptions, seed: int) -> None:
+def draw_tracks(engine: LampEngine, tracks: Sequence[Track], options: DecodingOptions, seed: int) -> None:
     """Fill the tokens of every track. What a track gets depends on nothing but itself, the options and the seed."""
-    draw = partial(generate, generator, options=options, seed=seed)
+    draw = partial(engine.tokens, options=options, seed=seed)
     _draw_segments(draw, tracks)
     for joint in range(max(len(track.lengths) for track in tracks) - 1):
-        _draw_joint(draw, [track for track in tracks if joint < len(track.lengths) - 1], joint, generator.config)
+        _draw_joint(draw, [track for track in tracks if joint < len(track.lengths) - 1], joint, engine.config.generator)
 
 
 def _draw_segments(draw: Draw, tracks: Sequence[Track]) -> None:

@@ -6,10 +6,10 @@ import torch
 from lamp_fast.kernels.embed_tokens import embed_tokens_ref
 
 
-def arguments(device, batch, n, w, dtype=torch.float32):
+def arguments(device, batch, n, w, dtype=torch.float32, branches=1):
     torch.manual_seed(n * w)
     ids = torch.randint(9, (batch, n))
-    tensors = torch.randn(batch, w), torch.randn(9, w), torch.randn(n + 3, w)
+    tensors = torch.randn(branches * batch, w), torch.randn(9, w), torch.randn(n + 3, w)
     return ids.to(device), *(tensor.to(device, dtype) for tensor in tensors)
 
 
@@ -25,12 +25,14 @@ def test_reference():
         assert torch.equal(got[b, 0], condition[b])
         for n in range(7):
             assert torch.equal(got[b, 1 + n], table[ids[b, n]] + positions[n])
+    both = embed_tokens_ref(ids, condition.repeat(2, 1), table, positions)
+    assert torch.equal(both, got.repeat(2, 1, 1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("batch, n, w", [(1, 1, 1), (2, 7, 33), (3, 49, 48), (2, 0, 5)])
-def test_explicit(device, embed_tokens_triton, dtype, batch, n, w):
-    values = arguments(device, batch, n, w, dtype)
+@pytest.mark.parametrize("batch, n, w, branches", [(1, 1, 1, 1), (2, 7, 33, 2), (3, 49, 48, 1), (2, 0, 5, 1)])
+def test_explicit(device, embed_tokens_triton, dtype, batch, n, w, branches):
+    values = arguments(device, batch, n, w, dtype, branches)
     got, expected = embed_tokens_triton(*values), embed_tokens_ref(*values)
     # The interpreter cuts bfloat16 off instead of rounding: one unit in the last place.
     rtol = 2**-7 if dtype == torch.bfloat16 and got.device.type == "cpu" else 0

@@ -32,6 +32,8 @@ def registered(device):
         "philox_uniform": (numbers, numbers, 3, 3, 9),
         "decode_step": (logits, None, ids, numbers, numbers, numbers, None, 2, 4.0, 0.9, 3),
         "qkv_attention": (*qkv, None, "full", 1, 1e-5),
+        "masked_rows": (ids, 9, 2, 2),
+        "recover_joints": (torch.randn(2, 3, 23, device=device), *torch.rand(2, 23, device=device), numbers + 1),
         "quantize_rows": (logits[0],),
         "int8_linear": (*quantize_rows_ref(logits[0]), *quantize_rows_ref(logits[1]), logits[0, 0, :3]),
         "embed_tokens": (ids, logits[0, :2], torch.randn(10, 9, device=device), logits[1]),

@@ -1,10 +1,16 @@
 import pytest
 import torch
 
+from lamp_fast.engine import LampEngine
 from lamp_fast.models.decoding import DecodingOptions
 from lamp_fast.pipelines.tracks import TRANSITION_TOKENS, Track, _window, draw_tracks
 
 OPTIONS = {"options": DecodingOptions(num_inference_steps=3, guidance_scale=2.0), "seed": 5}
+
+
+@pytest.fixture
+def engine(tiny_lamp):
+    return LampEngine(tiny_lamp)
 
 
 def track(lengths, sample=0, seed=0):
@@ -13,54 +19,52 @@ def track(lengths, sample=0, seed=0):
 
 
 @pytest.mark.parametrize("lengths", [[1], [12], [1, 1], [2, 12], [12, 12, 12], [3, 3, 3, 3], [5, 1, 7]], ids=str)
-def test_lengths(lengths, tiny_lamp):
+def test_lengths(lengths, engine):
     one = track(lengths)
-    draw_tracks(tiny_lamp.generator, [one], **OPTIONS)
+    draw_tracks(engine, [one], **OPTIONS)
     assert one.tokens.shape == (sum(lengths),) and one.tokens.dtype == torch.int64
-    assert ((one.tokens >= 0) & (one.tokens < tiny_lamp.config.tokenizer.num_codes)).all()
+    assert ((one.tokens >= 0) & (one.tokens < engine.config.tokenizer.num_codes)).all()
 
 
-def test_only_tokens_around_the_joints_are_drawn_again(tiny_lamp):
+def test_only_tokens_around_the_joints_are_drawn_again(engine):
     joined = track([9, 12, 7])
-    draw_tracks(tiny_lamp.generator, [joined], **OPTIONS)
+    draw_tracks(engine, [joined], **OPTIONS)
     first = Track(joined.conditions[:1], [9], 0)
-    draw_tracks(tiny_lamp.generator, [first], **OPTIONS)
+    draw_tracks(engine, [first], **OPTIONS)
     assert torch.equal(joined.tokens[: 9 - TRANSITION_TOKENS], first.tokens[: 9 - TRANSITION_TOKENS])
 
 
-def test_a_prompt_given_twice_does_not_give_the_same_motion_twice(tiny_lamp):
+def test_a_prompt_given_twice_does_not_give_the_same_motion_twice(engine):
     twice = Track(track([9]).conditions.repeat(2, 1), [9, 9], 0)
-    draw_tracks(tiny_lamp.generator, [twice], **OPTIONS)
+    draw_tracks(engine, [twice], **OPTIONS)
     assert not torch.equal(twice.tokens[2:7], twice.tokens[11:16])
 
 
-def test_known_tokens_stay(tiny_lamp, monkeypatch):
+def test_known_tokens_stay(engine, monkeypatch):
     """What the in-painting is given as known comes back untouched, and windows fit the model."""
-    from lamp_fast.pipelines import tracks
-
     calls = []
+    draw = engine.tokens
 
-    def spy(model, condition, lengths, **options):
-        ids = generate(model, condition, lengths, **options)
+    def spy(condition, lengths, **options):
+        ids = draw(condition, lengths, **options)
         calls.append((options.get("known"), ids))
         return ids
 
-    generate = tracks.generate
-    monkeypatch.setattr(tracks, "generate", spy)
-    draw_tracks(tiny_lamp.generator, [track([9, 12, 7]), track([4, 6], seed=1)], **OPTIONS)
+    monkeypatch.setattr(engine, "tokens", spy)
+    draw_tracks(engine, [track([9, 12, 7]), track([4, 6], seed=1)], **OPTIONS)
     (none, _), *joints = calls
     assert none is None and len(joints) == 2
     for known, ids in joints:
-        assert known.shape[1] <= tiny_lamp.config.generator.max_tokens
-        wanted = known == tiny_lamp.config.generator.mask_id
+        assert known.shape[1] <= engine.config.generator.max_tokens
+        wanted = known == engine.config.generator.mask_id
         assert wanted.sum(1).max() == 2 * TRANSITION_TOKENS
         assert torch.equal(ids[~wanted], known[~wanted])
 
 
-def test_a_track_does_not_depend_on_its_neighbours(tiny_lamp):
+def test_a_track_does_not_depend_on_its_neighbours(engine):
     alone, beside = track([5, 8], sample=1), track([5, 8], sample=1)
-    draw_tracks(tiny_lamp.generator, [alone], **OPTIONS)
-    draw_tracks(tiny_lamp.generator, [track([12], seed=3), beside, track([3, 3, 12], seed=4)], **OPTIONS)
+    draw_tracks(engine, [alone], **OPTIONS)
+    draw_tracks(engine, [track([12], seed=3), beside, track([3, 3, 12], seed=4)], **OPTIONS)
     assert torch.equal(alone.tokens, beside.tokens)
 
 
