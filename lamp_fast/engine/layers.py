@@ -17,7 +17,7 @@ from ..models.quantization import Numbers, quantize_weight
 
 @dataclass(frozen=True)
 class Precision:
-    """dtype: of activations and weights. weights: 8-bit numbers for the layers' weights instead, one scale an output."""
+    """dtype: of activations and weights. weights: 8-bit numbers for the weights instead, one scale an output."""
 
     dtype: torch.dtype
     weights: Numbers | None = None

@@ -25,7 +25,7 @@ class FusedText:
     def __init__(self, model: LanguageMotionModel, precision: Precision):
         config, layers = model.config, model.layers
         self.dtype, self.num_heads, self.num_queries = precision.dtype, config.num_heads, config.num_queries
-        self.words, self.positions = model.word_embeddings.weight, model.position_embeddings.weight
+        self.words, self.positions = model.word_embeddings.weight.detach(), model.position_embeddings.weight.detach()
 
         self.text_layers = []
         norm = model.embedding_norm

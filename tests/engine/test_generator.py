@@ -28,7 +28,9 @@ def test_logits_of_the_model(small_generator, batch, n, mode, padding, guided):
     ids, condition, lengths = inputs(model, batch, n)
     with torch.no_grad():
         expected = model_score(model, condition, lengths, guided)(ids, n)
-        got = FusedGenerator(model, Precision(torch.float32)).score(condition, lengths, guided, only_masked=False)(ids, n)
+        got = FusedGenerator(model, Precision(torch.float32)).score(condition, lengths, guided, only_masked=False)(
+            ids, n
+        )
     real = (torch.arange(n) < lengths[:, None]) if padding == "exact" else torch.ones(batch, n, dtype=torch.bool)
     for ours, theirs in zip(got, expected, strict=True):
         if theirs is not None:
@@ -81,10 +83,10 @@ def test_half_precision_stays_as_near_as_the_models_own(small_generator, dtype):
     assert 0 < divergence(fused) < 2 * divergence(half)
 
 
-@pytest.mark.parametrize("weights, limit", [("int8", 0.01), ("fp8", 0.05)])
-def test_8_bit_weights_are_those_of_the_quantised_model(small_generator, weights, limit):
+@pytest.mark.parametrize("weights", ["int8", "fp8"])
+def test_8_bit_weights_are_those_of_the_quantised_model(small_generator, weights):
     """The same scheme as `models.quantization`, but for the norm's scale, which is in the weights here before they are
-    rounded: as near to float32 as that, within a factor of 3."""
+    rounded: as near to float32 as that, within a factor of 2."""
     model = small_generator()
     ids, condition, lengths = inputs(model, 2, 49)
     real = torch.arange(49) < lengths[:, None]
@@ -95,4 +97,4 @@ def test_8_bit_weights_are_those_of_the_quantised_model(small_generator, weights
         fused = FusedGenerator(model, Precision(torch.float32, weights))
         fused = fused.score(condition, lengths, False, only_masked=False)(ids, 49)[0][real]
     error, simulated_error = ((x - expected).norm() / expected.norm() for x in (fused, simulated))
-    assert 0 < error < min(limit, 3 * simulated_error)
+    assert 0 < error < 2 * simulated_error
