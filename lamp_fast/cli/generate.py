@@ -45,7 +45,8 @@ def add_parser(subparsers) -> None:
         type=Path,
         nargs="+",
         metavar="PATH",
-        help=f".bvh, .npz, .gif or .png (contact sheet) files; default: {DEFAULT_FOLDER}/<prompt>.bvh, .npz and .gif",
+        help=".bvh, .glb, .npz, .csv (way of the root), .gif or .png (contact sheet) files; "
+        f"default: {DEFAULT_FOLDER}/<prompt>.bvh, .npz and .gif",
     )
     parser.set_defaults(run=run)
 

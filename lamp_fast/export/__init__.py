@@ -1,19 +1,34 @@
-"""Writers of motions: BVH, NPZ, animated preview, contact sheet. `save` chooses one by the suffix of the file."""
+"""Writers of motions: BVH, GLB, NPZ, CSV, preview, contact sheet. `save` chooses one by the suffix of the file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import LampError
 from ..files import check_writable
+from ..motion.animation import Animation, animate
+from ..motion.rotations import EULER_ORDERS
 from .bvh import write_bvh
+from .coordinates import COORDINATES, Coordinates, find_coordinates
+from .glb import write_glb
 from .motion import Motion
 from .npz import write_npz
 from .preview import write_contact_sheet, write_gif
+from .trajectory import write_trajectory
 
-SUFFIXES = {".bvh": "motion for animation tools", ".npz": "arrays", ".gif": "preview", ".png": "contact sheet"}
+SUFFIXES = {
+    ".bvh": "motion for animation tools",
+    ".glb": "animated body for engines and browsers",
+    ".npz": "arrays",
+    ".csv": "way of the root",
+    ".gif": "preview",
+    ".png": "contact sheet",
+}
 
 
 def check_output(path: str | os.PathLike) -> None:
@@ -25,26 +40,87 @@ def check_output(path: str | os.PathLike) -> None:
     check_writable(path)
 
 
-def save(outputs: Motion | Sequence[Motion], path: str | os.PathLike) -> None:
-    """Write one motion, or several side by side in a picture, to a .bvh, .npz, .gif or .png file.
+def save(
+    outputs: Motion | Sequence[Motion],
+    path: str | os.PathLike,
+    *,
+    fps: float | None = None,
+    coordinates: str = "gltf",
+    channel_order: str | None = None,
+) -> None:
+    """Write one motion, or several side by side in a picture, to a .bvh, .glb, .npz, .csv, .gif or .png file.
 
-    Raises `LampError` for another suffix, for several motions in a file that holds one, and for a place where nothing
-    can be written.
+    Args:
+        fps: frames a second of a .bvh or .glb file; None keeps the motion's own. Other files keep it always: change the
+            motion itself with `motion.editing.resample`.
+        coordinates: gltf, unity, unreal or blender: the axes of a .bvh, and axes and unit of an .npz or .csv file.
+        channel_order: the Euler order of every joint of a .bvh file, such as "ZXY"; None chooses one for each joint.
+
+    Raises:
+        LampError: another suffix, several motions in a file that holds one, an option that the file has no use for, a
+            place where nothing can be written.
     """
     check_output(path)
     outputs = list(outputs) if isinstance(outputs, Sequence) else [outputs]
     if not outputs:
         raise LampError("there is no motion to save; give at least one")
     suffix = Path(path).suffix.lower()
+    _check_options(suffix, fps, coordinates, channel_order)
     if suffix in (".gif", ".png"):
-        _save_picture(outputs, path, suffix)
-    elif len(outputs) > 1:
+        return _save_picture(outputs, path, suffix)
+    if len(outputs) > 1:
         raise LampError(f"a {suffix} file holds one motion, {len(outputs)} were given; save each under its own name")
-    elif suffix == ".npz":
-        write_npz(path, outputs[0])
+    motion, space = outputs[0], find_coordinates(coordinates)
+    if suffix == ".npz":
+        write_npz(path, motion, space)
+    elif suffix == ".csv":
+        write_trajectory(path, motion, space)
     else:
-        motion = outputs[0]
-        write_bvh(path, motion.rotations, motion.root, motion.offsets, motion.skeleton, motion.fps)
+        animation = animate(motion.joints, motion.skeleton, motion.fps)
+        if fps is not None:
+            animation = animation.resampled(fps)
+        save_animation(animation, path, motion, space, channel_order)
+
+
+def save_animation(
+    animation: Animation,
+    path: str | os.PathLike,
+    motion: Motion,
+    coordinates: Coordinates = COORDINATES["gltf"],
+    channel_order: str | None = None,
+) -> None:
+    """Write an animation made from `motion` to a .bvh or .glb file; errors as for `save`."""
+    if Path(path).suffix.lower() == ".glb":
+        return write_glb(path, animation, motion.prompt or "motion", about(motion))
+    animation = coordinates.animation(animation)
+    if channel_order is not None:
+        animation = replace(animation, orders=(channel_order.upper(),) * len(animation.names))
+    write_bvh(path, animation)
+
+
+def about(motion: Motion) -> dict:
+    """What a GLB tells beside: prompt, seed, and for each foot joint its contacts as [start, end] in seconds."""
+    feet = [motion.skeleton.joint_names[j] for j in (*motion.skeleton.left_foot, *motion.skeleton.right_foot)]
+    contacts = {name: _spans(down, motion.fps) for name, down in zip(feet, np.asarray(motion.contacts).T)}
+    return {"prompt": motion.prompt, "seed": motion.seed, "contacts": contacts}
+
+
+def _spans(down: np.ndarray, fps: float) -> list[list[float]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], down.astype(int), [0]])))
+    return [[round(float(start) / fps, 6), round(float(end) / fps, 6)] for start, end in edges.reshape(-1, 2)]
+
+
+def _check_options(suffix: str, fps: float | None, coordinates: str, channel_order: str | None) -> None:
+    find_coordinates(coordinates)
+    if fps is not None and suffix not in (".bvh", ".glb"):
+        raise LampError(f"a {suffix} file keeps the motion's frame rate; give fps for .bvh and .glb files only")
+    if coordinates != "gltf" and suffix not in (".bvh", ".npz", ".csv"):
+        reason = "is in glTF's coordinates, and every importer converts them" if suffix == ".glb" else "is a picture"
+        raise LampError(f"a {suffix} file {reason}; leave coordinates out")
+    if channel_order is not None and suffix != ".bvh":
+        raise LampError(f"a {suffix} file has no channels; leave the channel order out")
+    if channel_order is not None and channel_order.lower() not in EULER_ORDERS:
+        raise LampError(f"the channel order is {channel_order!r}, expected one of {', '.join(EULER_ORDERS).upper()}")
 
 
 def _save_picture(outputs: list[Motion], path: str | os.PathLike, suffix: str) -> None:

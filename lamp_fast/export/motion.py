@@ -1,4 +1,4 @@
-"""What the writers need to know about a motion; `pipelines.output.MotionOutput` is one."""
+"""What the writers need to know about a motion; `pipelines.output.MotionOutput` and `motion.clip.Clip` are such."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from ..motion.skeleton import Skeleton
 
 
 class Motion(Protocol):
-    """T frames of J joints: shapes and units as in `MotionOutput`."""
+    """T frames of J joints: shapes and units as in `Clip`."""
 
-    features: np.ndarray
-    tokens: np.ndarray
-    seed: int
     skeleton: Skeleton
 
     @property
@@ -34,3 +31,5 @@ class Motion(Protocol):
     def prompt(self) -> str: ...
     @property
     def frame_prompts(self) -> Sequence[str]: ...
+    @property
+    def seed(self) -> int | None: ...

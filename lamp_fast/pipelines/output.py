@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import LampError
 from ..export import save
+from ..motion.clip import Clip
 from ..motion.features import features_to_joints, foot_contacts
 from ..motion.kinematics import local_rotations
 from ..motion.skeleton import Skeleton
@@ -101,6 +102,11 @@ class MotionOutput:
         """(T, 4) bool: left ankle, left foot, right ankle and right foot on the ground."""
         return foot_contacts(self.features)
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write a .bvh, .npz, .gif or .png file; see `lamp_fast.export.save`."""
-        save(self, path)
+    @property
+    def clip(self) -> Clip:
+        """The motion as `motion.editing` takes it: joints without features and tokens."""
+        return Clip(self.joints, self.skeleton, self.fps, self.contacts, self.frame_prompts, self.seed)
+
+    def save(self, path: str | os.PathLike, **options) -> None:
+        """Write a .bvh, .glb, .npz, .csv, .gif or .png file; options as for `lamp_fast.export.save`."""
+        save(self, path, **options)
