@@ -32,8 +32,9 @@ def add_parser(subparsers) -> None:
         stage.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
         stage.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
         stage.add_argument("--no-mirror", action="store_true", help="do not add the mirrored clips")
-        stage.add_argument("--wordings", type=int, default=16, help="paraphrases of each text that count as the same")
         stage.set_defaults(run=run)
+        if name != "tokenizer":
+            stage.add_argument("--wordings", type=int, default=16, help="paraphrases of each text, which count as one")
         if name == "tokenizer":
             stage.add_argument("--windows", type=int, nargs="+", default=[64, 32, 128], help="window lengths in frames")
         if name == "language-motion":
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.threads:
         torch.set_num_threads(args.threads)
-    workspace = Workspace(args.folder, args.data, args.preset, mirror=not args.no_mirror, wordings=args.wordings)
+    wordings = 0 if args.stage == "tokenizer" else args.wordings
+    workspace = Workspace(args.folder, args.data, args.preset, mirror=not args.no_mirror, wordings=wordings)
     options = TrainingOptions(
         steps=args.steps,
         batch_size=args.batch_size,

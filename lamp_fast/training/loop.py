@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,15 +102,19 @@ def learning_rate(options: TrainingOptions, step: int) -> float:
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def train(objective: Objective, folder: str | Path, options: TrainingOptions) -> nn.Module:
+def train(
+    objective: Objective, folder: str | Path, options: TrainingOptions, settings: Mapping[str, Any] | None = None
+) -> nn.Module:
     """Train `objective.model` and leave it trained; resumes from `folder` when that holds an interrupted run.
 
+    settings: what else decides the result, such as the options of the objective; JSON can hold it.
+
     Writes `state.safetensors`, `metrics.jsonl`, `options.json` and TensorBoard events below `folder`.
-    Raises `LampError` when `folder` holds a run with other options.
+    Raises `LampError` when `folder` holds a run with other options or settings.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _check_options(folder / "options.json", options)
+    _check_options(folder / "options.json", asdict(options) | dict(settings or {}))
 
     # Which parameters an objective leaves out depends on its options; a single process ignores this.
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
@@ -172,9 +177,9 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
     return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
 
-def _check_options(file: Path, options: TrainingOptions) -> None:
+def _check_options(file: Path, options: Mapping[str, Any]) -> None:
     """An interrupted run goes on with the options it began with: others would give another result."""
-    new = json.loads(json.dumps(asdict(options)))
+    new = json.loads(json.dumps(options))
     free = {"workers", "log_every", "save_every", "evaluate_every"}
     if file.is_file():
         old = json.loads(file.read_text())

@@ -10,8 +10,9 @@ A stage can be stopped at any time and started again with the same words; `pack`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -52,14 +53,19 @@ class Workspace:
         wordings: int = 16,
     ):
         self.folder, self.data = Path(folder), Path(data)
-        self.mirror, self.wordings = mirror, wordings
+        self.preset, self.mirror, self.wordings = preset_name, mirror, wordings
         self.config: LampConfig = preset(preset_name)
 
     def train_tokenizer(self, options: TrainingOptions, windows: tuple[int, ...] = (64,)) -> None:
         train_set, validation = self._dataset("train"), self._dataset("val")
         mean, std = normalisation(train_set)
         config = replace(self.config.tokenizer, feature_dim=train_set.skeleton.feature_dim)
-        self._run("tokenizer", lambda: TokenizerObjective(config, train_set, validation, windows=windows), options)
+        self._run(
+            "tokenizer",
+            lambda: TokenizerObjective(config, train_set, validation, windows=windows),
+            options,
+            windows=windows,
+        )
         with new_file(self.folder / STATISTICS) as file:
             save_file({"mean": torch.from_numpy(mean), "std": torch.from_numpy(std)}, file)
 
@@ -74,18 +80,23 @@ class Workspace:
                 start_from_minilm(made.model, words.pieces)
             return made
 
-        self._run("language_motion", objective, options)
+        own = asdict(pretraining) | {"minilm": minilm, "wordings": self.wordings}
+        self._run("language_motion", objective, options, **own)
 
     def train_generator(self, options: TrainingOptions) -> None:
-        self._run("generator", lambda: GeneratorObjective(self.config.generator, *self._conditioned()), options)
+        config, wordings = self.config.generator, self.wordings
+        self._run("generator", lambda: GeneratorObjective(config, *self._conditioned()), options, wordings=wordings)
 
     def train_length(self, options: TrainingOptions) -> None:
-        self._run("length", lambda: LengthObjective(self.config.length, *self._conditioned()), options)
+        config, wordings = self.config.length, self.wordings
+        self._run("length", lambda: LengthObjective(config, *self._conditioned()), options, wordings=wordings)
 
-    def _run(self, part: str, objective: Callable[[], Objective], options: TrainingOptions) -> None:
+    def _run(self, part: str, objective: Callable[[], Objective], options: TrainingOptions, **own: Any) -> None:
+        """own: the options of this stage alone."""
         # The first weights are a function of the seed too.
         torch.manual_seed(options.seed)
-        model = train(objective(), self.folder / part, options)
+        settings = {"preset": self.preset, "mirror": self.mirror} | own
+        model = train(objective(), self.folder / part, options, settings)
         if PartialState().is_main_process:
             save_model(self.folder / part, model.cpu())
         PartialState().wait_for_everyone()

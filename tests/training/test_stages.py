@@ -66,8 +66,9 @@ def data(tmp_path, monkeypatch):
 
 
 def train(folder, stage, *more, steps="4"):
+    wordings = [] if stage == "tokenizer" else ["--wordings", "1"]
     words = ["train", stage, "--data", f"{folder}/data", "--folder", f"{folder}/model", "--preset", "tiny"]
-    return main([*words, "--steps", steps, "--batch-size", "3", "--precision", "fp32", "--wordings", "1", *more])
+    return main([*words, "--steps", steps, "--batch-size", "3", "--precision", "fp32", *wordings, *more])
 
 
 def test_from_captured_joints_to_a_model(data, capsys):
@@ -101,6 +102,10 @@ def test_training_again_changes_nothing_and_other_words_are_refused(data, capsys
     assert (data / "model" / "tokenizer" / "model.safetensors").read_bytes() == first
     assert train(data, "tokenizer", "--windows", "16", steps="6") == 2
     assert "other steps" in capsys.readouterr().err
+    assert train(data, "tokenizer", "--windows", "16", "32") == 2
+    assert "other windows" in capsys.readouterr().err
+    assert train(data, "tokenizer", "--windows", "16", "--no-mirror") == 2
+    assert "other mirror" in capsys.readouterr().err
 
 
 def test_released_objectives_train(data):
