@@ -4,6 +4,7 @@ released: the plain functions of lamp_fast.reference in float32, two passes a st
 slow it down: the noise is drawn before, a batch is decoded at once, and no step waits for the host.
 eager bf16: lamp_fast.models in bfloat16, both branches of the guidance in one batch.
 compile + graph: the same under torch.compile, all steps and the decoder in one CUDA graph; noise drawn before as well.
+engine: lamp_fast.engine, which goes on to joints; on a GPU one graph, its kernels in Triton.
 With a new prompt its text goes in front, in each way's own precision; the released way reads it by our float32 model.
 """
 
@@ -19,6 +20,7 @@ from models import WORDS_OF_A_PROMPT, released_decoder, released_generator
 from torch import Tensor
 
 from lamp_fast.backend import use_backend
+from lamp_fast.engine import LampEngine
 from lamp_fast.kernels.decode_step import decode_step_ref
 from lamp_fast.kernels.philox import philox_uniform_ref
 from lamp_fast.models.decoding import DecodingOptions, generate
@@ -50,7 +52,8 @@ def as_bf16(lamp: Lamp) -> Lamp:
 
 
 def condition_of(lamp: Lamp, asked: Asked) -> Tensor:
-    condition = asked if isinstance(asked, Tensor) else lamp.condition(asked)
+    with use_backend("eager"):
+        condition = asked if isinstance(asked, Tensor) else lamp.condition(asked)
     return condition.to(lamp.generator.condition_projection.weight.dtype)
 
 
@@ -107,6 +110,28 @@ class Eager:
         with use_backend("eager"):
             options = DecodingOptions(steps, GUIDANCE)
             return generate(lamp.generator, condition_of(lamp, asked), self.lengths, options, seed=SEED)
+
+
+@cache
+def engine_of(lamp: Lamp, dtype: torch.dtype) -> LampEngine:
+    return LampEngine(lamp, dtype=dtype)
+
+
+class Engine:
+    def __init__(self, lamp: Lamp, batch: int, steps: int, dtype: torch.dtype):
+        self.lamp, self.steps, self.dtype = lamp, steps, dtype
+        self.lengths = [lamp.config.generator.max_tokens] * batch
+        self.checks = {"float32": (lambda asked: self._run(asked, steps, torch.float32)[0], steps)}
+        if dtype != torch.float32:
+            self.checks["one step"] = (lambda asked: self._run(asked, 1, dtype)[0], 1)
+
+    def __call__(self, asked: Asked) -> tuple[Tensor, Tensor]:
+        return self._run(asked, self.steps, self.dtype)
+
+    def _run(self, asked: Asked, steps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        options = DecodingOptions(steps, GUIDANCE)
+        motions = engine_of(self.lamp, dtype).generate(asked, self.lengths, options, seed=SEED)
+        return motions.tokens, motions.features
 
 
 class CompiledGraph:

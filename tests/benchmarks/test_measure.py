@@ -6,6 +6,8 @@ import time
 import pytest
 import torch
 
+from lamp_fast.profiling.peaks import Peaks
+
 
 @pytest.fixture(scope="module")
 def measure(benchmark_script):
@@ -103,3 +105,34 @@ def test_the_cases_with_a_target_come_first(runner):
     assert all(name.startswith("generate 8x") for name in names[:5])
     assert len(set(names)) == len(names)
     assert all("philox" in plan.name or "49x512" in plan.name for plan in runner.chosen(["philox", "49x512"]))
+
+
+@pytest.mark.parametrize("captures, refuses", [(False, False), (True, False), (True, True)])
+def test_figures_of_a_gpu(measure, runner, monkeypatch, captures, refuses):
+    """The way of a case on a GPU, with the calls of the device replaced by those of the host."""
+    cpu = torch.device("cpu")
+    timer = measure.host_timer
+
+    def capture(call, repeats):
+        if refuses:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return lambda: [call() for _ in range(repeats)]
+
+    monkeypatch.setattr(measure, "finish", lambda device: None)
+    monkeypatch.setattr(measure, "host_timer", lambda call, device: timer(call, cpu))
+    monkeypatch.setattr(measure, "warm_timer", lambda call, repeats=1: lambda: timer(call, cpu)() / repeats)
+    monkeypatch.setattr(measure, "cold_timer", lambda call, device: timer(call, cpu))
+    monkeypatch.setattr(measure, "captured", capture)
+    monkeypatch.setattr(measure, "count_launches", lambda call: {"launches": 3, "syncs": 0, "kernels_ms": 0.5})
+    monkeypatch.setattr(measure, "device_peaks", lambda device: Peaks({"bf16": 1e12}, 1e12, "a table"))
+    device = torch.device("cuda")
+    ways = {"slow": slow, "fast": fast}
+    case = measure.Case(ways, equal, device=device, flops=1e8, numbers="bf16", captures=captures)
+    record = measure.measure(measure.Plan("sleep", lambda: case), seconds=0.05)
+    assert record["status"] == "ok", record
+    figures = record["ways"]["fast"]
+    assert figures["ms"] == figures["warm_ms"]["p50"] and figures["launches"] == 3
+    assert 0.9 < figures["ms"] < 4 and 1.5 < figures["speedup"] < 8 and "cold_ms" in figures
+    assert ("alone_warm_ms" in figures) is not captures
+    text = "\n".join(runner.lines(record))
+    assert "3 launches, 0 syncs" in text and "of the floor" in text
