@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,18 +35,21 @@ class LampPipeline:
     >>> pipe("a person waves with the left hand", seconds=4, seed=0).save("wave.bvh")
     """
 
-    def __init__(self, lamp: Lamp):
-        self.lamp = lamp.eval()
-        self.engine = LampEngine(lamp)
+    def __init__(self, lamp: Lamp, **engine_options: Any):
+        self.engine = LampEngine(lamp, **engine_options)
+        self.lamp = self.engine.lamp
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto") -> LampPipeline:
+    def from_pretrained(
+        cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto", **engine_options: Any
+    ) -> LampPipeline:
         """Load a bundled model by its name, or any model from its folder.
 
-        device: a torch device, or "auto": the GPU if there is one, else the CPU. Raises `LampError` for a device that
-        is not there and for whatever is wrong with the model (see `checkpoints.folder.load_lamp`).
+        device: a torch device, or "auto": the GPU if there is one, else the CPU. engine_options: see `LampEngine`, such
+        as dtype=torch.bfloat16. Raises `LampError` for a device that is not there and for whatever is wrong with the
+        model (see `checkpoints.folder.load_lamp`).
         """
-        return cls(load_lamp(name_or_folder, find_device(device)))
+        return cls(load_lamp(name_or_folder, find_device(device)), **engine_options)
 
     @torch.inference_mode()
     def __call__(
