@@ -102,3 +102,9 @@ def test_the_condition_attends_by_the_kernel(device, triton_backend):
     assert launcher.call_count == 5
     with torch.no_grad(), use_backend("eager"):
         torch.testing.assert_close(got, model.condition(ids.to(device), mask.to(device)), atol=1e-5, rtol=0)
+
+
+def test_convolutions_in_float64_take_the_reference(device, triton_backend):
+    for op in "conv1d", "conv_residual", "upsample_conv":
+        arguments = [value.double() if torch.is_tensor(value) else value for value in registered(device)[op]]
+        assert ops.OPERATORS[op].choose(*arguments).reason == "its sums are float32"
