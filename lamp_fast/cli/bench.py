@@ -1,4 +1,4 @@
-"""`lamp-fast bench`: how long prompts take to become motion, by batch, as a table and as curves."""
+"""`lamp-fast bench`: how long prompts that are known take to become motion, by batch, as a table and as curves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         lamp.device,
     )
     title = f"{args.model} on {_device_name(lamp.device)}: {seconds:g} s of motion, {args.num_inference_steps} steps"
-    print(f"{title}, from prompts to joints")
+    print(f"{title}, from known prompts to joints")
     print(f"{'batch':>6} {'p50 ms':>10} {'p10':>10} {'p90':>10} {'motions/s':>10} {'x real time':>12}")
     for batch, times in curve.items():
         rate = 1e3 * batch / times["p50"]
