@@ -78,6 +78,16 @@ def nearest(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtyp
     return {"other_codes": len(other) / max(len(got), 1)}
 
 
+def reconstructed(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
+    """A near tie changes every later level of a row, but hardly how near the sum of the codes comes."""
+    (codes, right), (got_codes, quantized) = expected, got
+    errors = [(arguments[0].double() - sums).square().sum(dim=1).mean().item() for sums in (right, quantized)]
+    assert abs(errors[1] - errors[0]) <= 1e-4 * errors[0], f"mean squared error {errors[1]:.6g}, not {errors[0]:.6g}"
+    share = (codes != got_codes).any(dim=1).double().mean().item()
+    assert share <= 1e-3, f"{share:.2%} of the rows have other codes"
+    return {"other_codes": share}
+
+
 def drawn(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
     """Tokens drawn in float32: a near tie of two may fall the other way, seldom."""
     (ids, confidence), (got_ids, got_confidence) = expected, got
@@ -121,6 +131,20 @@ def rows() -> Iterator[Row]:
                 compare=nearest,
                 numbers=numbers,
             )
+        yield Row(
+            "residual_codebook_lookup",
+            f"{size} 6x512x512",
+            lambda new, m=m: (new(m, 512), new(6, 512, 512) * 0.5 ** torch.arange(6, device=new.device)[:, None, None]),
+            flops=6 * 2 * m * 512 * 512,
+            dtype=fp32,
+            compare=reconstructed,
+        )
+    yield Row(
+        "codebook_sums",
+        "256 motions 512x512",
+        lambda new: (new(256 * TOKENS, 512), new.integers(512, 256 * TOKENS), 512),
+        dtype=fp32,
+    )
     for size, samples in BATCHES.items():
         b = samples // 2
         yield Row(

@@ -34,6 +34,7 @@ from triton.runtime.jit import JITFunction
 
 from lamp_fast.kernels.codebook_lookup import PRECISIONS
 from lamp_fast.kernels.codebook_lookup_triton import codebook_lookup_triton
+from lamp_fast.kernels.codebook_sums_triton import codebook_sums_triton
 from lamp_fast.kernels.conv1d_triton import conv1d_triton
 from lamp_fast.kernels.conv_residual_triton import conv_residual_triton
 from lamp_fast.kernels.decode_step_triton import decode_step_triton
@@ -46,6 +47,7 @@ from lamp_fast.kernels.philox_triton import philox_uniform_triton
 from lamp_fast.kernels.qkv_attention_triton import qkv_attention_triton
 from lamp_fast.kernels.quantize_rows_triton import quantize_rows_triton
 from lamp_fast.kernels.recover_joints_triton import recover_joints_triton
+from lamp_fast.kernels.residual_codebook_lookup_triton import residual_codebook_lookup_triton
 from lamp_fast.kernels.sequence_attention_triton import sequence_attention_triton
 from lamp_fast.kernels.upsample_conv_triton import upsample_conv_triton
 
@@ -86,6 +88,12 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield (
             f"codebook_lookup {name} {precision}",
             lambda m=rows, precision=precision: codebook_lookup_triton(tensor(m, 512), codebook, precision),
+        )
+    yield "codebook_sums", lambda: codebook_sums_triton(tensor(12_544, 512), integers(12_544), 512)
+    for name, rows in (("motion", 49), ("corpus", 1_000_000)):
+        yield (
+            f"residual_codebook_lookup {name}",
+            lambda m=rows: residual_codebook_lookup_triton(tensor(m, 512), tensor(6, 512, 512)),
         )
     yield "philox_uniform", lambda: philox_uniform_triton(integers(1), integers(1), 0, 49, 512)
     logits = tensor(1, 49, 512, dtype=torch.bfloat16)

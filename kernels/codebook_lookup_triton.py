@@ -48,6 +48,73 @@ def squared_distance(x_start, codebook, codes, D, BLOCK_D: tl.constexpr, EVEN: t
 
 
 @triton.jit
+def scores(
+    x_start,
+    scored,
+    scored_low,
+    half_norms,
+    first_code,
+    K,
+    D,
+    stride_sk,
+    stride_sd,
+    PRECISION: tl.constexpr,
+    UPCAST: tl.constexpr,
+    EVEN: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    """x.e - ||e||^2 / 2 of BLOCK_M rows and BLOCK_K codes: the nearest code has the highest.
+
+    scored (K,D) is the codebook as the scores read it, scored_low what is missing from it (tf32x3). half_norms (K,) is
+    ||e||^2 / 2, or None, and then summed on the way; it is infinite for the codes with which it and scored are filled
+    up to whole blocks.
+    """
+    codes = first_code + tl.arange(0, BLOCK_K)
+    score = tl.zeros((BLOCK_M, BLOCK_K), tl.float32)
+    norm = tl.zeros((BLOCK_K,), tl.float32)
+    if half_norms is None:
+        start = tl.minimum(codes, K - 1)[:, None] * stride_sk
+    else:
+        start = codes[:, None] * stride_sk
+        score -= tl.load(half_norms + codes)[None, :]
+    for first_column in range(0, D, BLOCK_D):
+        columns = first_column + tl.arange(0, BLOCK_D)[None, :]
+        x_tile = load_columns(x_start + columns, columns, D, EVEN).to(tl.float32)
+        code_tile = load_columns(scored + start + columns * stride_sd, columns, D, EVEN)
+        if PRECISION == "ieee":
+            code_tile = code_tile.to(tl.float32)
+            score = tl.dot(x_tile, tl.trans(code_tile), score, input_precision="ieee")
+            if half_norms is None:
+                norm += tl.sum(code_tile * code_tile, axis=1)
+        elif PRECISION == "tf32x3":
+            low_tile = load_columns(scored_low + start + columns * stride_sd, columns, D, EVEN)
+            high = round_to_tf32(x_tile)
+            low = round_to_tf32(x_tile - high)
+            score = tl.dot(low, tl.trans(code_tile), score, input_precision="tf32")
+            score = tl.dot(high, tl.trans(low_tile), score, input_precision="tf32")
+            score = tl.dot(high, tl.trans(code_tile), score, input_precision="tf32")
+        else:
+            half = x_tile.to(tl.bfloat16)
+            if UPCAST:
+                half, code_tile = half.to(tl.float32), code_tile.to(tl.float32)
+            score = tl.dot(half, tl.trans(code_tile), score)
+    if half_norms is None:
+        score = tl.where(codes < K, tl.fma(norm, -0.5, score), float("-inf"))
+    return score
+
+
+@triton.jit
+def better_of(best, best_code, score, codes, K):
+    """The best score of each row and its code, after a tile of scores; of equal ones the code that came first."""
+    tile_best = tl.max(score, axis=1)
+    tile_code = tl.min(tl.where(score == tile_best[:, None], codes[None, :], K), axis=1)
+    best_code = tl.where(tile_best > best, tile_code, best_code)
+    return tl.maximum(tile_best, best), best_code
+
+
+@triton.jit
 def codebook_lookup_kernel(
     x,
     codebook,
@@ -71,11 +138,9 @@ def codebook_lookup_kernel(
 ):
     """One program finds the nearest of its range of codes for BLOCK_M rows, BLOCK_K codes at a time.
 
-    Nearest is the code of the highest score x.e - ||e||^2 / 2. scored (K,D) is the codebook as the scores read it,
-    scored_low what is missing from it (tf32x3). half_norms (K,) is ||e||^2 / 2, or None, and then summed on the way; it
-    is infinite for the codes with which it and scored are filled up to whole blocks.
+    scored, scored_low, half_norms: see `scores`.
     """
-    # Rows beyond the last read the last one again, which is cheaper than masks; so do codes.
+    # Rows beyond the last read it again, which is cheaper than masks.
     first_row = tl.program_id(0).to(tl.int64) * BLOCK_M
     rows = tl.arange(0, BLOCK_M)
     rows_left = (M - first_row).to(tl.int32)
@@ -90,38 +155,23 @@ def codebook_lookup_kernel(
     best_key = tl.full((BLOCK_M,), -0x80000000, tl.int32)
     second_key, second_code = best_key, best_code
     for first_code in range(begin, end, BLOCK_K):
-        codes = first_code + offsets
-        score = tl.zeros((BLOCK_M, BLOCK_K), tl.float32)
-        norm = tl.zeros((BLOCK_K,), tl.float32)
-        if half_norms is None:
-            start = tl.minimum(codes, K - 1)[:, None] * stride_sk
-        else:
-            start = codes[:, None] * stride_sk
-            score -= tl.load(half_norms + codes)[None, :]
-        for first_column in range(0, D, BLOCK_D):
-            columns = first_column + tl.arange(0, BLOCK_D)[None, :]
-            x_tile = load_columns(x_start + columns, columns, D, EVEN).to(tl.float32)
-            code_tile = load_columns(scored + start + columns * stride_sd, columns, D, EVEN)
-            if PRECISION == "ieee":
-                code_tile = code_tile.to(tl.float32)
-                score = tl.dot(x_tile, tl.trans(code_tile), score, input_precision="ieee")
-                if half_norms is None:
-                    norm += tl.sum(code_tile * code_tile, axis=1)
-            elif PRECISION == "tf32x3":
-                low_tile = load_columns(scored_low + start + columns * stride_sd, columns, D, EVEN)
-                high = round_to_tf32(x_tile)
-                low = round_to_tf32(x_tile - high)
-                score = tl.dot(low, tl.trans(code_tile), score, input_precision="tf32")
-                score = tl.dot(high, tl.trans(low_tile), score, input_precision="tf32")
-                score = tl.dot(high, tl.trans(code_tile), score, input_precision="tf32")
-            else:
-                half = x_tile.to(tl.bfloat16)
-                if UPCAST:
-                    half, code_tile = half.to(tl.float32), code_tile.to(tl.float32)
-                score = tl.dot(half, tl.trans(code_tile), score)
-        if half_norms is None:
-            score = tl.where(codes < K, tl.fma(norm, -0.5, score), float("-inf"))
-
+        score = scores(
+            x_start,
+            scored,
+            scored_low,
+            half_norms,
+            first_code,
+            K,
+            D,
+            stride_sk,
+            stride_sd,
+            PRECISION,
+            UPCAST,
+            EVEN,
+            BLOCK_M,
+            BLOCK_K,
+            BLOCK_D,
+        )
         # Codes come in rising order, so a later one has to be strictly nearer.
         if PRECISION == "fast":
             # The low bits of a score make room for its code, the lowest code highest; two maxima give the two best.
@@ -140,10 +190,7 @@ def codebook_lookup_kernel(
             second_code = tl.where(rival_wins, rival_code, loser_code)
             best_key, best_code = tl.where(better, key_1, best_key), tl.where(better, code_1, best_code)
         else:
-            tile_best = tl.max(score, axis=1)
-            tile_code = tl.min(tl.where(score == tile_best[:, None], codes[None, :], K), axis=1)
-            best_code = tl.where(tile_best > best, tile_code, best_code)
-            best = tl.maximum(tile_best, best)
+            best, best_code = better_of(best, best_code, score, first_code + offsets, K)
 
     if PRECISION == "fast":
         best_code, second_code = tl.minimum(best_code, K - 1), tl.minimum(second_code, K - 1)
@@ -243,13 +290,13 @@ def tile_of_many_rows(precision: str, device: torch.device) -> tuple[int, int, i
 
 
 def as_scored(codebook: Tensor, precision: str, block_k: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """The codebook as the scores read it, what is missing from it, ||e||^2 / 2; filled up to whole blocks of codes."""
+    """scored, scored_low and half_norms of `scores` for a codebook (...,K,D), filled up to whole blocks of codes."""
     codebook = codebook.float()
-    fill = -codebook.shape[0] % block_k
-    half_norms = F.pad(codebook.square().sum(dim=1) / 2, (0, fill), value=float("inf"))
+    fill = -codebook.shape[-2] % block_k
+    half_norms = F.pad(codebook.square().sum(dim=-1) / 2, (0, fill), value=float("inf"))
     codebook = F.pad(codebook, (0, 0, 0, fill))
     if precision == "ieee":  # a column at a time: the codes that a warp multiplies lie side by side
-        return codebook.T.contiguous().T, None, half_norms
+        return codebook.mT.contiguous().mT, None, half_norms
     if precision == "fast":
         return codebook.bfloat16(), None, half_norms
     high = tf32(codebook)

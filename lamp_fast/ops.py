@@ -23,6 +23,7 @@ from torch import Tensor
 from .backend import Backend, current_backend, triton_is_interpreted
 from .errors import LampError
 from .kernels.codebook_lookup import PRECISIONS, codebook_lookup_ref
+from .kernels.codebook_sums import codebook_sums_ref
 from .kernels.conv1d import conv1d_ref
 from .kernels.conv_residual import conv_residual_ref
 from .kernels.decode_step import decode_step_ref
@@ -35,6 +36,7 @@ from .kernels.philox import philox_uniform_ref
 from .kernels.qkv_attention import qkv_attention_ref
 from .kernels.quantize_rows import quantize_rows_ref
 from .kernels.recover_joints import recover_joints_ref
+from .kernels.residual_codebook_lookup import residual_codebook_lookup_ref
 from .kernels.sequence_attention import sequence_attention_ref
 from .kernels.upsample_conv import upsample_conv_ref
 
@@ -134,6 +136,23 @@ def _check_codebook(x: Tensor, codebook: Tensor, precision: str = "ieee") -> Non
         raise LampError(
             f"codebook_lookup: x {tuple(x.shape)} and codebook {tuple(codebook.shape)} do not fit; "
             "give (M,D) and (K,D) with K at least 1"
+        )
+
+
+def _check_codes(x: Tensor, codes: Tensor, num_codes: int) -> None:
+    if x.ndim != 2 or not x.is_floating_point() or codes.shape != x.shape[:1] or codes.dtype != torch.int64:
+        raise LampError(
+            f"codebook_sums: x {x.dtype} {tuple(x.shape)} and codes {codes.dtype} {tuple(codes.shape)} do not fit; "
+            "give floating point (M,D) and int64 (M,)"
+        )
+
+
+def _check_codebooks(x: Tensor, codebooks: Tensor) -> None:
+    fits = x.ndim == 2 and codebooks.ndim == 3 and x.shape[1] == codebooks.shape[2]
+    if not fits or 0 in codebooks.shape[:2]:
+        raise LampError(
+            f"residual_codebook_lookup: x {tuple(x.shape)} and codebooks {tuple(codebooks.shape)} do not fit; "
+            "give (M,D) and (L,K,D) with L and K at least 1"
         )
 
 
@@ -361,6 +380,8 @@ def _uncovered_in_time(x: Tensor, *args, **kwargs) -> str | None:
 
 
 codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_codebook_lookup, check=_check_codebook)
+codebook_sums = Operator(codebook_sums_ref, triton=True, check=_check_codes)
+residual_codebook_lookup = Operator(residual_codebook_lookup_ref, triton=True, check=_check_codebooks)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
 decode_step = Operator(decode_step_ref, triton=True)
 masked_rows = Operator(masked_rows_ref, triton=True)

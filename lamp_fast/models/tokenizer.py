@@ -109,9 +109,7 @@ class Codebook(nn.Module):
         sums, so that it may be replaced again in the next step. ``"random"`` draws the row, restarts the sums there,
         and calls a code dead below 0.1, which gives a new code some 230 steps to find its place.
         """
-        ones = torch.ones_like(codes, dtype=latents.dtype)
-        count = torch.zeros_like(self.ema_count).index_add_(0, codes, ones)
-        total = torch.zeros_like(self.ema_sum).index_add_(0, codes, latents)
+        total, count = ops.codebook_sums(latents, codes, len(self.vectors))
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(count)
             torch.distributed.all_reduce(total)

@@ -29,6 +29,8 @@ def registered(device):
     square = torch.randn(3, 3, 3, device=device)
     return {
         "codebook_lookup": (logits[0], logits[1]),
+        "codebook_sums": (logits[0], ids[0], 10),
+        "residual_codebook_lookup": (logits[0], logits),
         "philox_uniform": (numbers, numbers, 3, 3, 9),
         "decode_step": (logits, None, ids, numbers, numbers, numbers, None, 2, 4.0, 0.9, 3),
         "qkv_attention": (*qkv, None, "full", 1, 1e-5),
