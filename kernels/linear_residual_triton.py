@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from .linear_triton import dependent_launch, linear_tile, row_products, unit_stride
+from .linear_triton import dependent_launch, linear_tile, load_rows, streamed_product, unit_stride, whole_product
 
 
 @triton.jit
@@ -27,9 +27,9 @@ def linear_residual_kernel(
     stride_wo,
     stride_rm,
     IN: tl.constexpr,
-    HOLD: tl.constexpr,
     UPCAST: tl.constexpr,
     PDL: tl.constexpr,
+    WHOLE: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -41,10 +41,13 @@ def linear_residual_kernel(
     inside, written = channels < OUT, out_rows < R
     if PDL:
         gdc_launch_dependents()
+    # All that the predecessor does not write, read while it may still run.
     added = tl.load(bias + channels, mask=inside, other=0.0).to(tl.float32)[None, :]
     if stats is not None:
         added += tl.load(shift + channels, mask=inside, other=0.0).to(tl.float32)[None, :]
         channel_scale = tl.load(scale + channels, mask=inside, other=0.0).to(tl.float32)[None, :]
+    if WHOLE:
+        weight_tiles = load_rows(weight, channels, inside, stride_wo, IN, BLOCK_K)
     if PDL:
         gdc_wait()
 
@@ -53,35 +56,31 @@ def linear_residual_kernel(
         in_rows = tl.load(rows + out_rows, mask=written, other=-1)
         read = in_rows >= 0
     own_values = residual + in_rows.to(tl.int64)[:, None] * stride_rm + channels[None, :]
-    if HOLD:  # On its way while the product is computed.
+    EARLY: tl.constexpr = BLOCK_O * BLOCK_M <= 2048
+    if EARLY:  # Few enough to be on their way while the product is computed.
         own = tl.load(own_values, mask=read[:, None] & inside[None, :], other=0.0)
     if stats is not None:
         mean = tl.load(stats + in_rows.to(tl.int64) * 2, mask=read, other=0.0)[:, None]
         rstd = tl.load(stats + in_rows.to(tl.int64) * 2 + 1, mask=read, other=0.0)[:, None]
-    product = row_products(
-        x,
-        weight,
-        weight_scale,
-        in_rows,
-        read,
-        channels,
-        OUT,
-        stride_xm,
-        stride_wo,
-        IN,
-        UPCAST,
-        BLOCK_O,
-        BLOCK_M,
-        BLOCK_K,
-    )
-    if not HOLD:
+    product = tl.zeros((BLOCK_O, BLOCK_M), tl.float32)
+    if WHOLE:
+        x_tiles = load_rows(x, in_rows, read, stride_xm, IN, BLOCK_K)
+        product = whole_product(x_tiles, weight_tiles, product, UPCAST)
+    else:
+        product = streamed_product(
+            x, weight, in_rows, read, channels, inside, stride_xm, stride_wo, product, IN, UPCAST, BLOCK_K
+        )
+    y = tl.trans(product)
+    if weight_scale is not None:
+        y *= tl.load(weight_scale + channels, mask=inside, other=0.0)[None, :]
+    if not EARLY:
         own = tl.load(own_values, mask=read[:, None] & inside[None, :], other=0.0)
     own = own.to(tl.float32)
     if stats is not None:
         own = (own - mean) * rstd * channel_scale
     tl.store(
         out + out_rows.to(tl.int64)[:, None] * OUT + channels[None, :],
-        (product + own + added).to(out.dtype.element_ty),
+        (y + own + added).to(out.dtype.element_ty),
         mask=written[:, None] & inside[None, :],
     )
 
@@ -112,7 +111,8 @@ def linear_residual_triton(
     if r * o == 0:
         return out
     x, weight, residual = unit_stride(x), unit_stride(weight), unit_stride(residual)
-    tile = linear_tile(x, r, o)
+    # Reading whole rows pays where it happens before the wait; 8 bit would not fit into registers beside the residual.
+    tile = linear_tile(x, weight, r, whole=pdl and weight_scale is None)
     with torch.cuda.device_of(x):
         linear_residual_kernel[(triton.cdiv(o, tile["BLOCK_O"]) * triton.cdiv(r, tile["BLOCK_M"]),)](
             x,
@@ -127,7 +127,6 @@ def linear_residual_triton(
             weight.stride(0),
             residual.stride(0),
             IN=i,
-            HOLD=tile["BLOCK_O"] * tile["BLOCK_M"] <= 2048,
             UPCAST=x.device.type == "cpu" and x.dtype == torch.bfloat16,
             **tile,
             **dependent_launch(x, pdl),

@@ -1,4 +1,4 @@
-"""norm_linear on a GPU: the product runs over x as it is; mean and variance of a row come in after it."""
+"""norm_linear on a GPU: the product takes x as it is; mean and variance of its rows come in after it."""
 
 import torch
 import triton
@@ -6,19 +6,30 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from .linear_triton import dependent_launch, linear_tile, row_products, unit_stride
-
-# So many values of x may wait in the registers of one program for the end of its product.
-HELD = 16384
+from .linear_triton import (
+    dependent_launch,
+    linear_tile,
+    load_rows,
+    streamed_product,
+    unit_stride,
+    whole_product,
+)
 
 
 @triton.jit
-def mean_and_rstd(row, inside, IN: tl.constexpr, eps):
-    """Of rows (BLOCK_M,BLOCK_I), zero where not inside: mean, and 1 / sqrt(variance + eps), float32."""
-    row = row.to(tl.float32)
-    mean = tl.sum(row, axis=1) / IN
-    distance = tl.where(inside, row - mean[:, None], 0.0)
-    return mean, tl.rsqrt(tl.sum(distance * distance, axis=1) / IN + eps)
+def mean_and_rstd(tiles, eps, IN: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr):
+    """Of rows that `load_rows` has read: mean, and 1 / sqrt(variance + eps), float32."""
+    total = tl.zeros((BLOCK_M, BLOCK_K), tl.float32)
+    for i in tl.static_range(len(tiles)):
+        total += tiles[i].to(tl.float32)
+    mean = tl.sum(total, axis=1) / IN
+    squares = tl.zeros((BLOCK_M, BLOCK_K), tl.float32)
+    for i in tl.static_range(len(tiles)):
+        distance = tiles[i].to(tl.float32) - mean[:, None]
+        if (i + 1) * BLOCK_K > IN:
+            distance = tl.where((i * BLOCK_K + tl.arange(0, BLOCK_K) < IN)[None, :], distance, 0.0)
+        squares += distance * distance
+    return mean, tl.rsqrt(tl.sum(squares, axis=1) / IN + eps)
 
 
 @triton.jit
@@ -31,18 +42,15 @@ def row_stats_kernel(
     IN: tl.constexpr,
     PDL: tl.constexpr,
     BLOCK_M: tl.constexpr,
-    BLOCK_I: tl.constexpr,
+    BLOCK_K: tl.constexpr,
 ):
     """One program finds the mean and rstd of BLOCK_M rows."""
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-    columns = tl.arange(0, BLOCK_I)[None, :]
     if PDL:
         gdc_launch_dependents()
         gdc_wait()
-    row = tl.load(
-        x + rows.to(tl.int64)[:, None] * stride_xm + columns, mask=(rows < M)[:, None] & (columns < IN), other=0.0
-    )
-    mean, rstd = mean_and_rstd(row, columns < IN, IN, eps)
+    tiles = load_rows(x, rows, rows < M, stride_xm, IN, BLOCK_K)
+    mean, rstd = mean_and_rstd(tiles, eps, IN, BLOCK_M, BLOCK_K)
     tl.store(stats + rows * 2, mean, mask=rows < M)
     tl.store(stats + rows * 2 + 1, rstd, mask=rows < M)
 
@@ -63,17 +71,16 @@ def norm_linear_kernel(
     stride_wo,
     IN: tl.constexpr,
     ACTIVATION: tl.constexpr,
-    HOLD: tl.constexpr,
     UPCAST: tl.constexpr,
     PDL: tl.constexpr,
+    WHOLE: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    BLOCK_I: tl.constexpr,
 ):
     """One program computes BLOCK_O channels of BLOCK_M rows; the programs of the same rows come one after another.
 
-    With HOLD it reads its rows a second time, whole, and writes stats; without, stats are there already.
+    With WHOLE it finds stats, in rows that it reads whole; without, stats are there already.
     """
     channel_blocks = tl.cdiv(OUT, BLOCK_O)
     channel_block = tl.program_id(0) % channel_blocks
@@ -82,41 +89,32 @@ def norm_linear_kernel(
     inside, written = channels < OUT, rows < M
     if PDL:
         gdc_launch_dependents()
+    # All that the predecessor does not write, read while it may still run.
     channel_fold = tl.load(fold + channels, mask=inside, other=0.0)[None, :]
     channel_bias = tl.load(bias + channels, mask=inside, other=0.0).to(tl.float32)[None, :]
+    if WHOLE:
+        weight_tiles = load_rows(weight, channels, inside, stride_wo, IN, BLOCK_K)
     if PDL:
         gdc_wait()
-    if HOLD:
-        columns = tl.arange(0, BLOCK_I)[None, :]
-        # On its way while the product is computed.
-        row = tl.load(
-            x + rows.to(tl.int64)[:, None] * stride_xm + columns, mask=written[:, None] & (columns < IN), other=0.0
-        )
-    product = row_products(
-        x,
-        weight,
-        weight_scale,
-        rows,
-        written,
-        channels,
-        OUT,
-        stride_xm,
-        stride_wo,
-        IN,
-        UPCAST,
-        BLOCK_O,
-        BLOCK_M,
-        BLOCK_K,
-    )
-    if HOLD:
-        mean, rstd = mean_and_rstd(row, columns < IN, IN, eps)
+
+    product = tl.zeros((BLOCK_O, BLOCK_M), tl.float32)
+    if WHOLE:
+        x_tiles = load_rows(x, rows, written, stride_xm, IN, BLOCK_K)
+        product = whole_product(x_tiles, weight_tiles, product, UPCAST)
+        mean, rstd = mean_and_rstd(x_tiles, eps, IN, BLOCK_M, BLOCK_K)
         if channel_block == 0:
             tl.store(stats + rows * 2, mean, mask=written)
             tl.store(stats + rows * 2 + 1, rstd, mask=written)
     else:
+        product = streamed_product(
+            x, weight, rows, written, channels, inside, stride_xm, stride_wo, product, IN, UPCAST, BLOCK_K
+        )
         mean = tl.load(stats + rows * 2, mask=written, other=0.0)
         rstd = tl.load(stats + rows * 2 + 1, mask=written, other=0.0)
-    y = rstd[:, None] * (product - mean[:, None] * channel_fold) + channel_bias
+    y = tl.trans(product)
+    if weight_scale is not None:
+        y *= tl.load(weight_scale + channels, mask=inside, other=0.0)[None, :]
+    y = rstd[:, None] * (y - mean[:, None] * channel_fold) + channel_bias
     if ACTIVATION == "gelu":
         y = 0.5 * y * (1 + tl.erf(y * 0.7071067811865476))
     tl.store(
@@ -129,18 +127,16 @@ def norm_linear_kernel(
 def row_stats_triton(x: Tensor, eps: float, out: Tensor, pdl: bool = False) -> Tensor:
     """x (M,I) -> out (M,2) float32, contiguous: mean and 1 / sqrt(biased variance + eps) of each row."""
     m, i = x.shape
-    block_i = triton.next_power_of_2(i)
-    block_m = max(1, 4096 // block_i)
     with torch.cuda.device_of(x):
-        row_stats_kernel[(triton.cdiv(m, block_m),)](
+        row_stats_kernel[(triton.cdiv(m, 8),)](
             x,
             out,
             float(eps),
             m,
             x.stride(0),
             IN=i,
-            BLOCK_M=block_m,
-            BLOCK_I=block_i,
+            BLOCK_M=8,
+            BLOCK_K=128,
             num_warps=4,
             **dependent_launch(x, pdl),
             enable_fp_fusion=True,
@@ -168,7 +164,7 @@ def norm_linear_triton(
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. float8 weights need sm_89.
     out: y (M,O) and stats (M,2) float32, contiguous: written and returned.
     pdl: programmatic dependent launch where the device has it (sm_90 and later): the kernel starts before its
-    predecessor has ended, reads fold and bias, and waits for it before it reads x.
+    predecessor has ended, reads the weight (of a few rows), fold and bias, and waits for it before it reads x.
     """
     m, i = x.shape
     o = weight.shape[0]
@@ -177,10 +173,8 @@ def norm_linear_triton(
     if m * o == 0:
         return out
     x, weight = unit_stride(x), unit_stride(weight)
-    tile = linear_tile(x, m, o)
-    block_i = triton.next_power_of_2(i)
-    hold = tile["BLOCK_M"] * block_i <= HELD
-    if not hold:
+    tile = linear_tile(x, weight, m, whole=True)
+    if not tile["WHOLE"]:
         row_stats_triton(x, eps, out[1], pdl)
     with torch.cuda.device_of(x):
         norm_linear_kernel[(triton.cdiv(o, tile["BLOCK_O"]) * triton.cdiv(m, tile["BLOCK_M"]),)](
@@ -197,9 +191,7 @@ def norm_linear_triton(
             weight.stride(0),
             IN=i,
             ACTIVATION=activation,
-            HOLD=hold,
             UPCAST=x.device.type == "cpu" and x.dtype == torch.bfloat16,
-            BLOCK_I=block_i,
             **tile,
             **dependent_launch(x, pdl),
             enable_fp_fusion=True,

@@ -45,7 +45,7 @@ def check(x, weight, fold, bias, scale, activation="gelu", eps=1e-5, **options):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("m, i, o", [(1, 48, 49), (7, 33, 63), (49, 384, 70), (100, 96, 20)])
+@pytest.mark.parametrize("m, i, o", [(1, 48, 49), (7, 33, 63), (49, 384, 70), (100, 96, 20), (9, 700, 33)])
 def test_sizes(device, dtype, m, i, o):
     check(*arguments(device, m, i, o, dtype), activation="gelu" if m % 2 else "none")
 
@@ -62,14 +62,13 @@ def test_weights_of_8_bit(device, dtype, weight_dtype):
 @pytest.mark.parametrize("weight_dtype", [None, torch.int8], ids=str)
 def test_many_rows_take_large_tiles_and_a_kernel_for_their_stats(device, monkeypatch, dtype, weight_dtype):
     monkeypatch.setattr(tiles, "ENOUGH_PROGRAMS", 1)
-    monkeypatch.setattr(kernel, "HELD", 0)
     check(*arguments(device, 130, 200, 129, dtype, weight_dtype))
 
 
-@pytest.mark.parametrize("held", [0, kernel.HELD])
-def test_a_mean_of_30_standard_deviations(device, monkeypatch, held):
+@pytest.mark.parametrize("whole", [0, tiles.WHOLE_BYTES])
+def test_a_mean_of_30_standard_deviations(device, monkeypatch, whole):
     """The product is 30 times larger than what is left of it; of bfloat16 only the rounding of the result is seen."""
-    monkeypatch.setattr(kernel, "HELD", held)
+    monkeypatch.setattr(tiles, "WHOLE_BYTES", whole)
     for dtype, tolerance in ((torch.float32, 2e-4), (torch.bfloat16, TOLERANCE[torch.bfloat16])):
         _, weight, fold, bias, _ = arguments(device, 7, 384, 33, dtype)
         x = (torch.randn(7, 384, device=device) + 30).to(dtype)
@@ -77,9 +76,9 @@ def test_a_mean_of_30_standard_deviations(device, monkeypatch, held):
         torch.testing.assert_close(got.double(), truth(x, weight, bias, None, "none", 1e-5), atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("held", [0, kernel.HELD])
-def test_constant_rows(device, monkeypatch, held):
-    monkeypatch.setattr(kernel, "HELD", held)
+@pytest.mark.parametrize("whole", [0, tiles.WHOLE_BYTES])
+def test_constant_rows(device, monkeypatch, whole):
+    monkeypatch.setattr(tiles, "WHOLE_BYTES", whole)
     _, weight, fold, bias, _ = arguments(device, 1, 40, 5)
     x = torch.tensor([0.0, 3.0, -1e4], device=device)[:, None].expand(3, 40)
     got, stats = kernel.norm_linear_triton(x.contiguous(), weight, fold, bias, "none", 1e-12)
@@ -89,9 +88,9 @@ def test_constant_rows(device, monkeypatch, held):
     assert got.isfinite().all()
 
 
-@pytest.mark.parametrize("held", [0, kernel.HELD])
-def test_strides_out_poison_and_empty(device, monkeypatch, held):
-    monkeypatch.setattr(kernel, "HELD", held)
+@pytest.mark.parametrize("whole", [0, tiles.WHOLE_BYTES])
+def test_strides_out_poison_and_empty(device, monkeypatch, whole):
+    monkeypatch.setattr(tiles, "WHOLE_BYTES", whole)
     x, weight, fold, bias, _ = arguments(device, 7, 49, 33)
     nan = float("nan")
     wide_x, wide_weight = torch.full((9, 60), nan, device=device), torch.full((40, 70), nan, device=device)
@@ -113,7 +112,8 @@ def test_strides_out_poison_and_empty(device, monkeypatch, held):
 
 def test_tiles_of_every_size():
     def chosen(m, o, dtype=torch.bfloat16):
-        return tiles.linear_tile(torch.empty(m, 384, dtype=dtype, device="meta"), m, o)
+        x, weight = (torch.empty(rows, 384, dtype=dtype, device="meta") for rows in (m, o))
+        return tiles.linear_tile(x, weight, m, whole=True)
 
     assert len({chosen(m, 1024)["BLOCK_M"] for m in (50, 100, 300, 25_600)}) == 4
     assert chosen(25_600, 1024)["num_warps"] == 8
