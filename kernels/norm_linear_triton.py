@@ -164,7 +164,8 @@ def norm_linear_triton(
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. float8 weights need sm_89.
     out: y (M,O) and stats (M,2) float32, contiguous: written and returned.
     pdl: programmatic dependent launch where the device has it (sm_90 and later): the kernel starts before its
-    predecessor has ended, reads the weight (of a few rows), fold and bias, and waits for it before it reads x.
+    predecessor has ended, reads weight (for few rows), fold and bias, which the predecessor must not write, and waits
+    for it before it reads x.
     """
     m, i = x.shape
     o = weight.shape[0]

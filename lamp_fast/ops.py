@@ -318,7 +318,7 @@ def _check_linear_residual(
 def _uncovered_weight(x: Tensor, weight: Tensor, *args, **kwargs) -> str | None:
     if weight.dtype == torch.float8_e4m3fn and x.is_cuda and torch.cuda.get_device_capability(x.device) < (8, 9):
         return "this GPU has no float8 numbers"
-    return None
+    return "its sums are float32" if x.dtype == torch.float64 else None
 
 
 def _check_rows_in_time(
