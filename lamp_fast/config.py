@@ -94,6 +94,31 @@ class LengthConfig:
 
 
 @dataclass(frozen=True)
+class LengthEstimatorConfig:
+    """MoMask's estimator from a CLIP feature of the text (`models/vq/model.py`): classes are lengths in tokens."""
+
+    text_dim: int = 512
+    hidden_size: int = 512
+    num_classes: int = 50
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
+class EvaluatorConfig:
+    """Text-motion evaluator of Guo et al. (`models/t2m_eval_modules.py`)."""
+
+    feature_dim: int = 263
+    word_dim: int = 300
+    num_parts_of_speech: int = 15
+    movement_hidden: int = 512
+    movement_dim: int = 512
+    motion_hidden: int = 1024
+    text_hidden: int = 512
+    embed_dim: int = 512
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
 class LampConfig:
     """One complete model: the four parts agree on widths, codes and lengths."""
 

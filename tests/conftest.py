@@ -153,6 +153,19 @@ def golden():
     return open_fixture
 
 
+@pytest.fixture
+def golden_texts():
+    """`golden_texts("metrics_caption")`: data.json and meta.json of a fixture without tensors."""
+
+    def open_fixture(name: str) -> tuple[dict, dict]:
+        folder = GOLDEN / name
+        if not folder.is_dir():
+            pytest.skip(f"fixture {name} not found; set LAMP_FAST_GOLDEN to the folder of fixtures")
+        return tuple(json.loads((folder / file).read_text()) for file in ("data.json", "meta.json"))
+
+    return open_fixture
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     folder = SHARED / "data"

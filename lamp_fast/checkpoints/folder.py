@@ -27,13 +27,24 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .. import __version__
-from ..config import GeneratorConfig, LampConfig, LanguageMotionConfig, LengthConfig, TokenizerConfig, from_dict
+from ..config import (
+    EvaluatorConfig,
+    GeneratorConfig,
+    LampConfig,
+    LanguageMotionConfig,
+    LengthConfig,
+    LengthEstimatorConfig,
+    TokenizerConfig,
+    from_dict,
+)
 from ..errors import LampError
 from ..files import new_file, new_folder
+from ..models.evaluator import MotionTextEvaluator
 from ..models.generator import MotionGenerator
 from ..models.lamp import Lamp
 from ..models.language_motion import LanguageMotionModel
 from ..models.length import LengthPredictor
+from ..models.length_estimator import LengthEstimator
 from ..models.text import TextTokenizer
 from ..models.tokenizer import MotionTokenizer
 from .weights import Storage, read_tensors, read_weights, write_weights
@@ -45,18 +56,22 @@ PARTS: dict[str, tuple[type, type[nn.Module]]] = {
     "generator": (GeneratorConfig, MotionGenerator),
     "length": (LengthConfig, LengthPredictor),
 }
+MODELS: dict[str, tuple[type, type[nn.Module]]] = PARTS | {
+    "evaluator": (EvaluatorConfig, MotionTextEvaluator),
+    "length_estimator": (LengthEstimatorConfig, LengthEstimator),
+}
 BUNDLED = ("lamp-mini",)
 CONFIG, WEIGHTS, VOCABULARY, STATISTICS = "config.json", "model.safetensors", "vocab.txt", "statistics.safetensors"
 
 
 def save_model(folder: str | os.PathLike, model: nn.Module, storage: Storage = "fp32") -> None:
-    """Write one of the four models as config.json and model.safetensors; other files of the folder stay.
+    """Write one of `MODELS` as config.json and model.safetensors; other files of the folder stay.
 
     Raises `LampError` as `write_weights`.
     """
-    part = next((name for name, (_, kind) in PARTS.items() if isinstance(model, kind)), None)
+    part = next((name for name, (_, kind) in MODELS.items() if isinstance(model, kind)), None)
     if part is None:
-        raise LampError(f"{type(model).__name__} is not a part of LaMP; the parts are {', '.join(PARTS)}")
+        raise LampError(f"{type(model).__name__} is not a part of LaMP; there are {', '.join(MODELS)}")
     _write_config(Path(folder), part, dataclasses.asdict(model.config))
     write_weights(Path(folder) / WEIGHTS, model, storage)
 
@@ -64,8 +79,8 @@ def save_model(folder: str | os.PathLike, model: nn.Module, storage: Storage = "
 def load_model(folder: str | os.PathLike, device: str | torch.device = "cpu") -> nn.Module:
     """Read what `save_model` wrote, in evaluation mode. Raises `LampError` as `read_weights`, or for a bad config."""
     folder = Path(folder)
-    part, config = _read_config(folder, tuple(PARTS))
-    config_type, model_type = PARTS[part]
+    part, config = _read_config(folder, tuple(MODELS))
+    config_type, model_type = MODELS[part]
     with _explained(folder / CONFIG):
         model = model_type(from_dict(config_type, config))
     read_weights(folder / WEIGHTS, model)
