@@ -102,7 +102,7 @@ def linear_residual_triton(
 
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. float8 weights need sm_89.
     out (M or R, O), contiguous, not x; it may be `residual` where rows is None: written and returned.
-    pdl: as in `norm_linear_triton`.
+    pdl: as in `norm_linear_triton`, for weight, bias, scale and shift; only then few rows are read whole.
     """
     i, o = x.shape[1], weight.shape[0]
     r = x.shape[0] if rows is None else rows.shape[0]
