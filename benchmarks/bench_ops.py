@@ -1,4 +1,4 @@
-"""Operators, each backend against eager: one row of ROWS for an operator at a size.
+"""Operators, each backend against eager: the rows of rows.py.
 
 A row names the operator; its reference and its launcher are found by the convention of `kernels/`: `<op>_ref` in
 `<op>.py`, `<op>_triton` in `<op>_triton.py`, the same arguments for both. Results are held against the reference on
@@ -7,301 +7,24 @@ the same numbers in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+from agree import tensors_of
 from measure import Case, NotHere, Plan
+from rows import Draw, Row, rows
 from torch import Tensor
 
 from lamp_fast import ops
 from lamp_fast.backend import Backend, available, triton_is_interpreted, use_backend
 from lamp_fast.profiling.peaks import DTYPES
 
-TOKENS = 49
-ROWS_OF_A_SAMPLE = 1 + TOKENS  # the condition goes first
-# A guided motion is two samples: with its words and without.
-BATCHES = {"b1": 2, "b32": 64, "b256": 512}
 CPU_FLOPS = 1e9  # a row of more work is left to a GPU
 INTERPRETED_NUMBERS = 1_200_000
-TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 NATIVE = ("codebook_lookup", "philox_uniform")
-
-
-class Draw:
-    """Random arguments on one device; floats are of the row's dtype unless another is named."""
-
-    def __init__(self, device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype = device, dtype
-        self.random = torch.Generator(device).manual_seed(0)
-
-    def __call__(self, *shape: int, scale: float = 1.0, dtype: torch.dtype | None = None) -> Tensor:
-        values = torch.randn(shape, generator=self.random, device=self.device) * scale
-        return values.to(dtype or self.dtype)
-
-    def integers(self, high: int, *shape: int, low: int = 0, dtype: torch.dtype = torch.int64) -> Tensor:
-        return torch.randint(low, high, shape, generator=self.random, device=self.device, dtype=dtype)
-
-    def full(self, value: int, *shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
-        return torch.full(shape, value, device=self.device, dtype=dtype)
-
-
-def close(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
-    """Integers are equal; floats differ by a share of their norm that rounding in `dtype` explains."""
-    worst = 0.0
-    for right, value in zip(_tensors(expected), _tensors(got), strict=True):
-        assert right.shape == value.shape, f"shape {tuple(value.shape)}, expected {tuple(right.shape)}"
-        if right.dtype.is_floating_point:
-            right = right.double()
-            error = ((value.double() - right).norm() / right.norm().clamp(min=1e-30)).item()
-            assert error <= TOLERANCE[dtype], f"relative error {error:.2g}, at most {TOLERANCE[dtype]} expected"
-            worst = max(worst, error)
-        else:
-            assert torch.equal(right, value.to(right.dtype)), f"{(right != value).sum()} integers differ"
-    return {"error": worst}
-
-
-def nearest(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
-    """Another code than float64 finds is right where it is as near, up to what the precision may cost."""
-    [expected], [got] = _tensors(expected), _tensors(got)
-    x, codebook, precision = arguments[0], arguments[1].double(), arguments[2]
-    other = (expected != got).nonzero()[:, 0]
-    rows, square = x[other].double(), codebook.square().sum(dim=1)
-    distance = [square[codes[other]] - 2 * (rows * codebook[codes[other]]).sum(dim=1) for codes in (expected, got)]
-    size = square.max() + 2 * rows.norm(dim=1) * square.max().sqrt()
-    gap = distance[1] - distance[0]
-    ulps = {"ieee": x.shape[1] + 2, "tf32x3": 2 * x.shape[1] + 16, "fast": 2**18}[precision]
-    assert (gap <= ulps * 2.0**-23 * size).all(), f"a code is farther than the nearest by {gap.max():.2g}"
-    return {"other_codes": len(other) / max(len(got), 1)}
-
-
-def reconstructed(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
-    """A near tie changes every later level of a row, but hardly how near the sum of the codes comes."""
-    (codes, right), (got_codes, quantized) = expected, got
-    errors = [(arguments[0].double() - sums).square().sum(dim=1).mean().item() for sums in (right, quantized)]
-    assert abs(errors[1] - errors[0]) <= 1e-4 * errors[0], f"mean squared error {errors[1]:.6g}, not {errors[0]:.6g}"
-    share = (codes != got_codes).any(dim=1).double().mean().item()
-    assert share <= 1e-3, f"{share:.2%} of the rows have other codes"
-    return {"other_codes": share}
-
-
-def drawn(expected: Any, got: Any, arguments: Sequence[Any], dtype: torch.dtype) -> dict[str, float]:
-    """Tokens drawn in float32: a near tie of two may fall the other way, seldom."""
-    (ids, confidence), (got_ids, got_confidence) = expected, got
-    same = ids == got_ids
-    share = 1 - same.double().mean().item()
-    assert share <= 0.02, f"{share:.1%} of the tokens differ"
-    torch.testing.assert_close(got_confidence[same], confidence[same].float(), atol=1e-4, rtol=0)
-    return {"other_tokens": share}
-
-
-@dataclass(frozen=True)
-class Row:
-    """An operator at a size: what it is called with, and the operations it takes (a product and a sum are two).
-
-    Bytes are counted from arguments and results, each moved once. file: where the operator's functions are, if not in
-    a file of its name. numbers: of the peak rate, if another unit than that of the dtype does the work.
-    """
-
-    op: str
-    size: str
-    arguments: Callable[[Draw], tuple]
-    flops: float = 0.0
-    dtype: torch.dtype = torch.bfloat16
-    compare: Callable[[Any, Any, Sequence[Any], torch.dtype], dict[str, float]] = close
-    file: str | None = None
-    numbers: str | None = None
-
-
-def rows() -> Iterator[Row]:
-    """An operator adds its rows here: widths of lamp-base, one motion first."""
-    fp32, bf16 = torch.float32, torch.bfloat16
-    for size, m in {"motion": TOKENS, "corpus": 1_000_000}.items():
-        # What does the work, and how many products it takes for one.
-        for precision, (numbers, products) in {"ieee": ("fp32", 1), "tf32x3": ("tf32", 3), "fast": ("bf16", 1)}.items():
-            yield Row(
-                "codebook_lookup",
-                f"{size} 512x512 {precision}",
-                lambda new, m=m, precision=precision: (new(m, 512), new(512, 512), precision),
-                flops=2 * m * 512 * 512 * products,
-                dtype=fp32,
-                compare=nearest,
-                numbers=numbers,
-            )
-        yield Row(
-            "residual_codebook_lookup",
-            f"{size} 6x512x512",
-            lambda new, m=m: (new(m, 512), new(6, 512, 512) * 0.5 ** torch.arange(6, device=new.device)[:, None, None]),
-            flops=6 * 2 * m * 512 * 512,
-            dtype=fp32,
-            compare=reconstructed,
-        )
-    yield Row(
-        "codebook_sums",
-        "256 motions 512x512",
-        lambda new: (new(256 * TOKENS, 512), new.integers(512, 256 * TOKENS), 512),
-        dtype=fp32,
-    )
-    for size, samples in BATCHES.items():
-        b = samples // 2
-        yield Row(
-            "philox_uniform",
-            f"{size} 49x512",
-            lambda new, b=b: (new.integers(2**40, b), new.integers(2**20, b), 3, TOKENS, 512),
-            dtype=fp32,
-            file="philox",
-        )
-        yield Row("masked_rows", f"{size} 49", lambda new, b=b: (new.integers(2, b, TOKENS), 1, 31, 2))
-        yield Row(
-            "recover_joints",
-            f"{size} 196x263",
-            lambda new, b=b: (
-                new(b, 196, 263),
-                new(263, dtype=torch.float32),
-                new(263, scale=0.01, dtype=torch.float32),
-                new.full(196, b),
-            ),
-        )
-        yield Row("decode_step", f"{size} 49x512", lambda new, b=b: _decode_step(new, b), compare=drawn)
-        yield Row(
-            "sequence_attention",
-            f"{size} 8 heads of 64",
-            lambda new, b=samples: (
-                *new(b, ROWS_OF_A_SAMPLE, 3, 8, 64).permute(2, 0, 3, 1, 4),
-                new.full(ROWS_OF_A_SAMPLE, b),
-                "soft_causal",
-            ),
-            flops=4 * samples * 8 * ROWS_OF_A_SAMPLE**2 * 64,
-            dtype=bf16,
-        )
-        yield Row(
-            "sequence_attention",
-            f"{size} 12 heads of 64, 49 queries to 14 words",
-            lambda new, b=b: (
-                new(b, TOKENS, 12, 64).transpose(1, 2),
-                *new(2, b, 14, 12, 64).transpose(2, 3),
-                new.full(14, b),
-                "full",
-                0.0,
-                False,
-            ),
-            flops=4 * b * 12 * TOKENS * 14 * 64,
-            dtype=bf16,
-        )
-        for width, heads in ((384, 6), (512, 8)):
-            yield Row(
-                "qkv_attention",
-                f"{size} {width} {heads} heads",
-                lambda new, b=samples, width=width, heads=heads: _qkv_attention(new, b, width, heads),
-                flops=samples * ROWS_OF_A_SAMPLE * (6 * width**2 + 4 * ROWS_OF_A_SAMPLE * width),
-                dtype=bf16,
-            )
-        m = samples * ROWS_OF_A_SAMPLE
-        yield Row("quantize_rows", f"{size} 512", lambda new, m=m: (new(m, 512),))
-        yield Row(
-            "int8_linear",
-            f"{size} 512x1536",
-            lambda new, m=m: (*_int8(new, m, 512), *_int8(new, 1536, 512), new(1536), bf16),
-            flops=2 * m * 512 * 1536,
-            numbers="int8",
-        )
-        yield Row(
-            "embed_tokens",
-            f"{size} 512",
-            lambda new, b=samples: (new.integers(514, b, TOKENS), new(b, 512), new(514, 512), new(TOKENS, 512)),
-        )
-        for weight in None, torch.int8, torch.float8_e4m3fn:
-            kind = "" if weight is None else f" {DTYPES[weight]} weight"
-            yield Row(
-                "norm_linear",
-                f"{size} 512x1024{kind}",
-                lambda new, m=m, weight=weight: _norm_linear(new, m, 512, 1024, weight),
-                flops=2 * m * 512 * 1024,
-            )
-            yield Row(
-                "linear_residual",
-                f"{size} 1024x512{kind}",
-                lambda new, m=m, weight=weight: _linear_residual(new, m, 1024, 512, weight),
-                flops=2 * m * 1024 * 512,
-            )
-        yield from decoder_rows(size, b)
-
-
-def decoder_rows(size: str, batch: int) -> Iterator[Row]:
-    """The decoder's layers for b motions of 49 tokens, 98 and 196 rows; width 192 is that of lamp-mini."""
-    for t, outputs in (TOKENS, 512), (4 * TOKENS, 512), (4 * TOKENS, 263):
-        yield Row(
-            "conv1d",
-            f"{size} {t} rows 512x{outputs}",
-            lambda new, t=t, outputs=outputs: (new(batch, t, 512), *_taps(new, outputs, 512), 1, True),
-            flops=2 * batch * t * 3 * 512 * outputs,
-        )
-    for width in 192, 512:
-        t = 2 * TOKENS
-        yield Row(
-            "conv_residual",
-            f"{size} {t} rows {width}",
-            lambda new, t=t, width=width: (
-                new(batch, t, width),
-                *_taps(new, width, width),
-                new(width, width, scale=width**-0.5),
-                new(width),
-                3,
-            ),
-            flops=2 * batch * t * 4 * width * width,
-        )
-    yield Row(
-        "upsample_conv",
-        f"{size} {TOKENS} rows 512",
-        lambda new: (new(batch, TOKENS, 512), new(2, 512, 2, 512, scale=1 / 32).transpose(1, 2), new(512)),
-        flops=2 * batch * 2 * TOKENS * 2 * 512 * 512,
-    )
-
-
-def _taps(new: Draw, outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
-    """weight (3,O,I), in memory as the engine has it, and bias."""
-    return new(outputs, 3, inputs, scale=(3 * inputs) ** -0.5).transpose(0, 1), new(outputs)
-
-
-def _decode_step(new: Draw, batch: int) -> tuple:
-    logits, unconditional = new(batch, TOKENS, 512, scale=3), new(batch, TOKENS, 512, scale=3)
-    ids, count = new.full(512, batch, TOKENS), new.full(TOKENS // 2, batch)
-    seeds, samples = new.integers(2**40, batch), new.integers(2**20, batch)
-    return logits, unconditional, ids, count, seeds, samples, None, 0, 4.0, 1.0, 52
-
-
-def _weight(new: Draw, channels: int, width: int, dtype: torch.dtype | None) -> tuple[Tensor, Tensor | None]:
-    """A weight of that dtype and its scales, or one of the row's dtype, which has none."""
-    if dtype is None:
-        return new(channels, width, scale=width**-0.5), None
-    scale = new(channels, dtype=torch.float32).abs() / 100 + 0.01
-    return (new(channels, width, scale=width**-0.5, dtype=torch.float32) / scale[:, None]).to(dtype), scale
-
-
-def _norm_linear(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
-    weight, scale = _weight(new, channels, width, dtype)
-    fold = weight.float().sum(dim=1) * (1 if scale is None else scale)
-    return new(m, width), weight, fold, new(channels), "gelu", 1e-5, scale
-
-
-def _linear_residual(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
-    weight, scale = _weight(new, channels, width, dtype)
-    stats = new(m, 2, dtype=torch.float32).abs()
-    vectors = new(channels), new(channels)
-    return new(m, width), weight, new(channels), new(m, channels), stats, *vectors, None, scale
-
-
-def _qkv_attention(new: Draw, batch: int, width: int, num_heads: int) -> tuple:
-    weight, bias = new(3 * width, width, scale=width**-0.5), new(3 * width)
-    x, lengths = new(batch, ROWS_OF_A_SAMPLE, width), new.full(ROWS_OF_A_SAMPLE, batch)
-    return x, weight, weight.float().sum(1), bias, lengths, "soft_causal", num_heads, 1e-5
-
-
-def _int8(new: Draw, rows: int, width: int) -> tuple[Tensor, Tensor]:
-    return new.integers(128, rows, width, low=-127, dtype=torch.int8), new(rows, dtype=torch.float32).abs() / 127
 
 
 def cases() -> Iterator[Plan]:
@@ -319,7 +42,7 @@ def _case(row: Row) -> Case:
     if not gpu and row.flops > CPU_FLOPS:
         raise NotHere("too much work for a CPU")
     arguments = row.arguments(Draw(device, row.dtype))
-    if triton_is_interpreted() and sum(tensor.numel() for tensor in _tensors(arguments)) > INTERPRETED_NUMBERS:
+    if triton_is_interpreted() and sum(tensor.numel() for tensor in tensors_of(arguments)) > INTERPRETED_NUMBERS:
         raise NotHere("too much work for the interpreter")
     reference = _function(row, "ref")
     with torch.no_grad():
@@ -341,7 +64,7 @@ def _case(row: Row) -> Case:
         truth=truth,
         device=device,
         flops=row.flops,
-        bytes=sum(tensor.numel() * tensor.element_size() for tensor in [*_tensors(arguments), *_tensors(result)]),
+        bytes=sum(tensor.numel() * tensor.element_size() for tensor in [*tensors_of(arguments), *tensors_of(result)]),
         numbers=row.numbers or DTYPES[row.dtype],
         captures=True,
         share=0.3,
@@ -372,9 +95,3 @@ def _function(row: Row, kind: str) -> Callable:
 
 def _as_double(argument: Any) -> Any:
     return argument.double() if isinstance(argument, Tensor) and argument.dtype.is_floating_point else argument
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    if isinstance(values, Tensor):
-        return [values]
-    return [value for value in values if isinstance(value, Tensor)] if isinstance(values, (tuple, list)) else []

@@ -32,6 +32,7 @@ from lamp_fast.profiling.peaks import device_peaks
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 MAX_REPEATS, REPEATS_MS = 20, 1.0
+REPLAY_MS = 0.1  # more than the host takes to replay a graph
 TAIL_MS = 1000.0
 
 
@@ -163,7 +164,10 @@ def _gpu_timers(call: Call, case: Case) -> tuple[Timer, Timer]:
     if case.captures:
         repeats = min(MAX_REPEATS, 1 + int(REPEATS_MS / host_timer(call, case.device)()))
         try:
-            return warm_timer(captured(call, repeats), repeats), cold_timer(captured(call, 1), case.device)
+            return (
+                warm_timer(captured(call, repeats), repeats, REPLAY_MS),
+                cold_timer(captured(call, 1), case.device, REPLAY_MS),
+            )
         except RuntimeError as error:  # it asks the host for something
             print(f"  not captured: {_sentence(error)}")
     return warm_timer(call), cold_timer(call, case.device)

@@ -15,7 +15,10 @@ Timer = Callable[[], float]
 
 # Runtime calls that put work on the GPU's queue; a graph is one, however many kernels it holds.
 LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMemset")
-HEAD_START_CYCLES = 200_000  # about 0.1 ms
+# So long the GPU sleeps before it is timed, while the host puts the call on the queue. A call of many launches takes
+# the host longer; it waits for the host all the same, and its time says so.
+HEAD_START_MS = 1.0
+CYCLES_PER_MS = 1_900_000
 P99_NEEDS = 200
 
 
@@ -59,27 +62,27 @@ def host_timer(call: Call, device: torch.device) -> Timer:
     return run
 
 
-def warm_timer(call: Call, repeats: int = 1) -> Timer:
+def warm_timer(call: Call, repeats: int = 1, head_start_ms: float = HEAD_START_MS) -> Timer:
     """GPU time between two events; an untimed call before leaves in L2 what the call itself leaves there.
 
-    The host is given a head start, so that short calls show the work and not the launches. `repeats`: how often the
-    work is done in one call.
+    repeats: how often the work is done in one call, which the time is divided by.
     """
 
     def run() -> float:
         call()
-        torch.cuda._sleep(HEAD_START_CYCLES)
+        torch.cuda._sleep(int(head_start_ms * CYCLES_PER_MS))
         return _event_ms(call) / repeats
 
     return run
 
 
-def cold_timer(call: Call, device: torch.device) -> Timer:
+def cold_timer(call: Call, device: torch.device, head_start_ms: float = HEAD_START_MS) -> Timer:
     """GPU time between two events, with none of the call's data in L2."""
     size = max(256 * 2**20, 4 * torch.cuda.get_device_properties(device).L2_cache_size)
     other = torch.empty(size, dtype=torch.uint8, device=device)
 
     def run() -> float:
+        torch.cuda._sleep(int(head_start_ms * CYCLES_PER_MS))
         other.zero_()
         return _event_ms(call)
 

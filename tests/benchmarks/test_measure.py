@@ -120,8 +120,8 @@ def test_figures_of_a_gpu(measure, runner, monkeypatch, captures, refuses):
 
     monkeypatch.setattr(measure, "finish", lambda device: None)
     monkeypatch.setattr(measure, "host_timer", lambda call, device: timer(call, cpu))
-    monkeypatch.setattr(measure, "warm_timer", lambda call, repeats=1: lambda: timer(call, cpu)() / repeats)
-    monkeypatch.setattr(measure, "cold_timer", lambda call, device: timer(call, cpu))
+    monkeypatch.setattr(measure, "warm_timer", lambda call, repeats=1, _=0: lambda: timer(call, cpu)() / repeats)
+    monkeypatch.setattr(measure, "cold_timer", lambda call, device, _=0: timer(call, cpu))
     monkeypatch.setattr(measure, "captured", capture)
     monkeypatch.setattr(measure, "count_launches", lambda call: {"launches": 3, "syncs": 0, "kernels_ms": 0.5})
     monkeypatch.setattr(measure, "device_peaks", lambda device: Peaks({"bf16": 1e12}, 1e12, "a table"))

@@ -1,4 +1,4 @@
-"""Rows of benchmarks/bench_ops.py: arguments that fit the operator's reference and its launcher."""
+"""rows of benchmarks/rows.py: arguments that fit the operator's reference and its launcher."""
 
 import inspect
 
@@ -25,27 +25,30 @@ def test_arguments_fit(bench):
 
 
 def test_launchers_take_what_references_take(bench):
+    """In the same order; a launcher may lack the last (dropout) and have more (out)."""
     pytest.importorskip("triton")
     for row in bench.rows():
-        names = [list(inspect.signature(bench._function(row, kind)).parameters) for kind in ("ref", "triton")]
-        given = row.arguments.__code__.co_argcount >= 1 and row.op
-        shared = [name for name in names[0] if name in names[1]]
-        assert names[1][: len(shared)] == shared, given
+        reference, launcher = (
+            list(inspect.signature(bench._function(row, kind)).parameters) for kind in ("ref", "triton")
+        )
+        shared = [name for name in reference if name in launcher]
+        assert launcher[: len(shared)] == shared, row.op
 
 
-def test_what_is_wrong_is_found_out(bench):
+def test_what_is_wrong_is_found_out(benchmark_script):
+    agree = benchmark_script("agree")
     expected = torch.randn(5, 7, dtype=torch.float64)
-    bench.close(expected, expected.float(), (), torch.float32)
+    agree.close(expected, expected.float(), (), torch.float32)
     for wrong in (expected * 1.1, expected[:4], expected * float("nan")):
         with pytest.raises(AssertionError):
-            bench.close(expected, wrong.float(), (), torch.float32)
+            agree.close(expected, wrong.float(), (), torch.float32)
     with pytest.raises(AssertionError):
-        bench.close(torch.arange(3), torch.arange(3) + 1, (), torch.bfloat16)
+        agree.close(torch.arange(3), torch.arange(3) + 1, (), torch.bfloat16)
 
     x, codebook = torch.randn(6, 8), torch.randn(5, 8)
     codes = torch.cdist(x.double(), codebook.double()).argmin(1)
-    bench.nearest(codes, codes, (x, codebook, "ieee"), torch.float32)
+    agree.nearest(codes, codes, (x, codebook, "ieee"), torch.float32)
     with pytest.raises(AssertionError, match="farther"):
-        bench.nearest(codes, (codes + 1) % 5, (x, codebook, "ieee"), torch.float32)
+        agree.nearest(codes, (codes + 1) % 5, (x, codebook, "ieee"), torch.float32)
     twice = torch.cat([codebook, codebook])
-    assert bench.nearest(codes, codes + 5, (x, twice, "ieee"), torch.float32) == {"other_codes": 1.0}
+    assert agree.nearest(codes, codes + 5, (x, twice, "ieee"), torch.float32) == {"other_codes": 1.0}
