@@ -52,22 +52,22 @@ class FusedGenerator:
         rows = F.linear(condition.to(self.condition_weight.dtype), self.condition_weight, self.condition_bias)
         return torch.cat([rows, self.condition_bias.expand_as(rows)]) if guided else rows
 
-    def score(self, condition: Tensor, lengths: Tensor, guided: bool, only_masked: bool) -> Score:
-        """condition (B,C), lengths (B,) in tokens -> what `decoding.draw_masked` asks for logits.
+    def score(self, condition: Tensor, lengths: Tensor | None, guided: bool, only_masked: bool) -> Score:
+        """condition (B,C), lengths (B,) in tokens or None (all of them) -> what `decoding.draw_masked` asks for logits.
 
         only_masked: finish the last layer for as many tokens as can be masked in a step, not for all.
         """
         branches = 2 if guided else 1
         condition_rows = self.condition_rows(condition, guided)
-        lengths = None if self.config.padding == "released" else (lengths + 1).repeat(branches)
+        if lengths is not None:
+            lengths = None if self.config.padding == "released" else (lengths + 1).repeat(branches)
 
         def score(ids: Tensor, limit: int) -> tuple[Tensor, Tensor | None]:
             batch, n = ids.shape
-            whole = lengths is not None and lengths.device.type == "cpu" and bool((lengths == n + 1).all())
             kept = limit if only_masked else n
             # With all of them kept, mask ids or not, the rows stand in the order of the tokens.
             rows = ops.masked_rows(ids, self.config.mask_id if kept < n else -1, kept, branches)
-            logits = self._logits(ids, condition_rows, None if whole else lengths, rows).view(branches, batch, kept, -1)
+            logits = self._logits(ids, condition_rows, lengths, rows).view(branches, batch, kept, -1)
             return (logits[0], logits[1]) if guided else (logits[0], None)
 
         return score
