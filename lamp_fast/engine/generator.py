@@ -62,11 +62,17 @@ class FusedGenerator:
         if lengths is not None:
             lengths = None if self.config.padding == "released" else (lengths + 1).repeat(branches)
 
+        rows_of_all: list[Tensor] = []  # the same in every step
+
+        def every_row(ids: Tensor) -> Tensor:
+            if not rows_of_all:  # no id is -1, so that the rows stand in the order of the tokens
+                rows_of_all.append(ops.masked_rows(ids, -1, ids.shape[1], branches))
+            return rows_of_all[0]
+
         def score(ids: Tensor, limit: int) -> tuple[Tensor, Tensor | None]:
             batch, n = ids.shape
             kept = limit if only_masked else n
-            # With all of them kept, mask ids or not, the rows stand in the order of the tokens.
-            rows = ops.masked_rows(ids, self.config.mask_id if kept < n else -1, kept, branches)
+            rows = ops.masked_rows(ids, self.config.mask_id, kept, branches) if kept < n else every_row(ids)
             logits = self._logits(ids, condition_rows, lengths, rows).view(branches, batch, kept, -1)
             return (logits[0], logits[1]) if guided else (logits[0], None)
 
