@@ -267,6 +267,8 @@ def codebook_lookup_triton(x: Tensor, codebook: Tensor, precision: str = "ieee",
             BLOCK_D=block_d,
             num_warps=num_warps,
             num_stages=num_stages,
+            # Left to itself, ptxas of Triton 3.7 and 3.8 spills at 56.
+            maxnreg=128 if m <= FEW_ROWS else None,
             enable_fp_fusion=True,
         )
         if splits > 1:

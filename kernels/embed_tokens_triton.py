@@ -6,7 +6,8 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from .linear_triton import dependent_launch, unit_stride
+from .dependent_launch import is_dependent
+from .linear_triton import unit_stride
 
 
 @triton.jit
@@ -54,13 +55,13 @@ def embed_tokens_triton(
     table: Tensor,
     positions: Tensor,
     out: Tensor | None = None,
-    pdl: bool = False,
+    pdl: bool | None = None,
 ) -> Tensor:
     """As `embed_tokens_ref`; ids must lie in the table. out (G*B,1+N,W), contiguous: written and returned.
 
-    pdl: as in `norm_linear_triton`.
+    pdl: see `dependent_launch.py`.
     """
-    batch, n = ids.shape
+    pdl, (batch, n) = is_dependent(table, pdl), ids.shape
     w = table.shape[1]
     if out is None:
         out = torch.empty(len(condition), 1 + n, w, dtype=table.dtype, device=table.device)
@@ -86,7 +87,8 @@ def embed_tokens_triton(
             BLOCK_M=block_m,
             BLOCK_W=block_w,
             num_warps=4,
-            **dependent_launch(table, pdl),
+            PDL=pdl,
+            launch_pdl=pdl,
             enable_fp_fusion=True,
         )
     return out

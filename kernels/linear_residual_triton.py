@@ -6,7 +6,8 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from .linear_triton import dependent_launch, linear_tile, load_rows, streamed_product, unit_stride, whole_product
+from .dependent_launch import is_dependent
+from .linear_triton import linear_tile, load_rows, streamed_product, unit_stride, whole_product
 
 
 @triton.jit
@@ -96,15 +97,15 @@ def linear_residual_triton(
     rows: Tensor | None = None,
     weight_scale: Tensor | None = None,
     out: Tensor | None = None,
-    pdl: bool = False,
+    pdl: bool | None = None,
 ) -> Tensor:
     """As `linear_residual_ref`; a negative row gives bias + shift.
 
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. float8 weights need sm_89.
     out (M or R, O), contiguous, not x; it may be `residual` where rows is None: written and returned.
-    pdl: as in `norm_linear_triton`, for weight, bias, scale and shift; only then few rows are read whole.
+    pdl: see `dependent_launch.py`; only then few rows are read whole.
     """
-    i, o = x.shape[1], weight.shape[0]
+    pdl, i, o = is_dependent(x, pdl), x.shape[1], weight.shape[0]
     r = x.shape[0] if rows is None else rows.shape[0]
     if out is None:
         out = torch.empty(r, o, dtype=x.dtype, device=x.device)
@@ -129,7 +130,8 @@ def linear_residual_triton(
             IN=i,
             UPCAST=x.device.type == "cpu" and x.dtype == torch.bfloat16,
             **tile,
-            **dependent_launch(x, pdl),
+            PDL=pdl,
+            launch_pdl=pdl,
             enable_fp_fusion=True,
         )
     return out

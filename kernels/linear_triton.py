@@ -53,12 +53,6 @@ def unit_stride(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def dependent_launch(x: Tensor, wanted: bool) -> dict[str, bool]:
-    """Options of programmatic dependent launch, where the device of x has it."""
-    has_it = torch.cuda.get_device_capability(x.device) >= (9, 0) if x.is_cuda else x.device.type != "cpu"
-    return {"PDL": wanted and has_it, "launch_pdl": wanted and has_it}
-
-
 @triton.jit
 def row_starts(source, rows, stride):
     return source + rows.to(tl.int64)[:, None] * stride

@@ -6,8 +6,8 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from .dependent_launch import is_dependent
 from .linear_triton import (
-    dependent_launch,
     linear_tile,
     load_rows,
     streamed_product,
@@ -124,9 +124,9 @@ def norm_linear_kernel(
     )
 
 
-def row_stats_triton(x: Tensor, eps: float, out: Tensor, pdl: bool = False) -> Tensor:
+def row_stats_triton(x: Tensor, eps: float, out: Tensor, pdl: bool | None = None) -> Tensor:
     """x (M,I) -> out (M,2) float32, contiguous: mean and 1 / sqrt(biased variance + eps) of each row."""
-    m, i = x.shape
+    pdl, (m, i) = is_dependent(x, pdl), x.shape
     with torch.cuda.device_of(x):
         row_stats_kernel[(triton.cdiv(m, 8),)](
             x,
@@ -138,7 +138,8 @@ def row_stats_triton(x: Tensor, eps: float, out: Tensor, pdl: bool = False) -> T
             BLOCK_M=8,
             BLOCK_K=128,
             num_warps=4,
-            **dependent_launch(x, pdl),
+            PDL=pdl,
+            launch_pdl=pdl,
             enable_fp_fusion=True,
         )
     return out
@@ -153,7 +154,7 @@ def norm_linear_triton(
     eps: float,
     weight_scale: Tensor | None = None,
     out: tuple[Tensor, Tensor] | None = None,
-    pdl: bool = False,
+    pdl: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """As `norm_linear_ref`; one kernel for few rows, two for many.
 
@@ -163,11 +164,9 @@ def norm_linear_triton(
 
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. float8 weights need sm_89.
     out: y (M,O) and stats (M,2) float32, contiguous: written and returned.
-    pdl: programmatic dependent launch where the device has it (sm_90 and later): the kernel starts before its
-    predecessor has ended, reads weight (for few rows), fold and bias, which the predecessor must not write, and waits
-    for it before it reads x.
+    pdl: see `dependent_launch.py`.
     """
-    m, i = x.shape
+    pdl, (m, i) = is_dependent(x, pdl), x.shape
     o = weight.shape[0]
     if out is None:
         out = torch.empty(m, o, dtype=x.dtype, device=x.device), torch.empty(m, 2, device=x.device)
@@ -194,7 +193,8 @@ def norm_linear_triton(
             ACTIVATION=activation,
             UPCAST=x.device.type == "cpu" and x.dtype == torch.bfloat16,
             **tile,
-            **dependent_launch(x, pdl),
+            PDL=pdl,
+            launch_pdl=pdl,
             enable_fp_fusion=True,
         )
     return out

@@ -7,6 +7,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from .dependent_launch import is_dependent
 from .norm_linear_triton import norm_linear_triton
 from .sequence_attention_triton import WHOLE_TOKENS, attend, sequence_attention_triton
 
@@ -120,16 +121,15 @@ def qkv_attention_triton(
     num_heads: int,
     eps: float,
     out: tuple[Tensor, Tensor] | None = None,
-    pdl: bool = False,
+    pdl: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """As `qkv_attention_ref`, any head width; out: attended and stats, contiguous: written and returned.
 
     One kernel for half precision, L up to WHOLE_TOKENS and heads up to 64 wide and FUSED_PROGRAMS in number, on tensor
     cores with float32 sums; else one for the projection, one for attention. q, k and v are rounded to the type of x.
-    pdl: programmatic dependent launch, sm_90 and later: the kernel may start before the one before it has ended, and
-    waits for its results where it reads them.
+    pdl: see `dependent_launch.py`.
     """
-    batch, length, width = x.shape
+    pdl, (batch, length, width) = is_dependent(x, pdl), x.shape
     if out is None:
         rows = 0 if fold is None else batch * length
         out = torch.empty_like(x, memory_format=torch.contiguous_format), x.new_empty(rows, 2, dtype=torch.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -15,6 +16,7 @@ from torch import Tensor
 from .. import ops
 from ..config import FRAMES_PER_TOKEN
 from ..errors import LampError
+from ..kernels.dependent_launch import dependent_launches
 from ..models.decoding import (
     DEFAULT_OPTIONS,
     DecodingOptions,
@@ -67,6 +69,8 @@ class LampEngine:
         dtype: of weights and activations; by default bfloat16 on a GPU and float32 on a CPU.
         weights: "int8" or "fp8" keeps the weights of the transformers in 8 bits; what that costs in accuracy is in
             docs/quantization.md.
+        dependent_launch: kernels of a graph begin before the one in front has ended (`kernels/dependent_launch.py`); off
+            until a GPU has shown what it gives.
         cached_prompts: how many prompts keep their conditions.
 
     Raises:
@@ -80,6 +84,7 @@ class LampEngine:
         *,
         dtype: torch.dtype | None = None,
         weights: Numbers | None = None,
+        dependent_launch: bool = False,
         cached_prompts: int = 4096,
     ):
         self.device = lamp.device
@@ -88,7 +93,7 @@ class LampEngine:
             raise LampError(f"the engine computes in float32, float16 or bfloat16, not in {self.dtype}")
         self.lamp, self.config = lamp.eval(), lamp.config
         precision = Precision(self.dtype, weights)
-        self._static = self.device.type == "cuda"
+        self._static, self._dependent_launch = self.device.type == "cuda", dependent_launch
         exact = self.config.language_motion.padding == "exact"
         self._text = FusedText(lamp.language_motion, precision) if exact else self._released_text
         self._generator = FusedGenerator(lamp.generator, precision)
@@ -242,7 +247,8 @@ class LampEngine:
                     name: torch.full(shape, "lengths" in name, dtype=inputs[name].dtype, device=self.device)
                     for name, shape in shapes.items()
                 }
-                self._calls[key] = StaticCall(function, examples, capture=self.device.type == "cuda")
+                with dependent_launches() if self._dependent_launch else nullcontext():
+                    self._calls[key] = StaticCall(function, examples, capture=self.device.type == "cuda")
             self._calls.move_to_end(key)
             if len(self._calls) > MAX_CALLS:
                 self._calls.popitem(last=False)
