@@ -69,8 +69,8 @@ class LampEngine:
         dtype: of weights and activations; by default bfloat16 on a GPU and float32 on a CPU.
         weights: "int8" or "fp8" keeps the weights of the transformers in 8 bits; what that costs in accuracy is in
             docs/quantization.md.
-        dependent_launch: kernels of a graph begin before the one in front has ended (`kernels/dependent_launch.py`)
-            until a GPU has shown what it gives, off.
+        dependent_launch: kernels of a graph begin before the one in front has ended (`kernels/dependent_launch.py`);
+            off until a GPU has shown what it gives.
         cached_prompts: how many prompts keep their conditions.
 
     Raises:
