@@ -99,7 +99,9 @@ class PromptCache:
     def put(self, prompts: Sequence[str], conditions: Tensor) -> None:
         """Keep the conditions (B,D) of B prompts; of more than fit, the last."""
         rows = {prompt: row for row, prompt in enumerate(prompts)}
-        kept = list(rows)[-len(self.table) :]
+        kept = list(rows)[max(0, len(rows) - len(self.table)) :]
+        if not kept:
+            return
         with self._turn:
             slots = []
             for prompt in kept:

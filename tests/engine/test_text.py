@@ -57,3 +57,9 @@ def test_a_prompt_put_again_is_replaced():
     cache.put(["a", "b"], rows(1, 2))
     cache.put(["a"], rows(9))
     assert torch.equal(cache.get(["a", "b"]), rows(9, 2))
+
+
+def test_a_cache_of_nothing_keeps_nothing():
+    cache = PromptCache(0, 3, torch.device("cpu"))
+    cache.put(["a"], rows(1))
+    assert len(cache) == 0 and cache.get(["a"]) is None
