@@ -29,23 +29,19 @@ def read_joints(path: str | os.PathLike, clip: str | None = None) -> tuple[np.nd
     path = Path(path)
     if path.suffix.lower() == ".npy":
         return _as_joints(path, read_npy(path)), HUMANML3D.fps, path.stem
+    if clip is not None:
+        return _as_joints(path, read_npz(path, {clip})[clip]), HUMANML3D.fps, clip
     shapes = npz_shapes(path)
-    if clip is None and {"poses", "trans"} <= shapes.keys():
-        raise LampError(f"{path} holds poses of AMASS, whose joints need a body model; name its folder (body_model=)")
-    if clip is None and "joints" in shapes:
+    if "joints" in shapes:
         fields = read_npz(path, {"joints", "fps"} & shapes.keys())
         fps = fields.get("fps", np.array(HUMANML3D.fps))
         if fps.size != 1 or not np.issubdtype(fps.dtype, np.number) or not 0 < float(fps.reshape(())) < 1e4:
             raise LampError(f"{path} has an fps that is no number above zero")
         return _as_joints(path, fields["joints"]), float(fps.reshape(())), path.stem
     motions = motion_names(path)
-    if clip is None and len(motions) == 1:
-        clip = motions[0]
-    if clip is None:
+    if len(motions) > 1:
         raise LampError(f"{path} holds {len(motions)} motions; name one (clip=), for example {', '.join(motions[:3])}")
-    if clip not in shapes:
-        raise LampError(f"{path} has no motion {clip!r}; it has {', '.join(list(shapes)[:5])}")
-    return _as_joints(path, read_npz(path, {clip})[clip]), HUMANML3D.fps, clip
+    return _as_joints(path, read_npz(path, {motions[0]})[motions[0]]), HUMANML3D.fps, motions[0]
 
 
 def motion_names(path: str | os.PathLike) -> list[str]:

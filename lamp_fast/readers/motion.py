@@ -14,7 +14,7 @@ from ..motion.features import foot_contacts, joints_to_features
 from ..motion.kinematics import local_rotations
 from ..motion.resample import resample_joints
 from ..motion.skeleton import HUMANML3D, Skeleton
-from . import arrays, bodies, cmu
+from . import arrays, bodies, cmu, smpl
 from .acclaim import open_amc
 from .bodies import BodyMap
 from .bvh import BvhFile, open_bvh
@@ -106,6 +106,7 @@ def read_motion(
     *,
     body: BodyMap | str | os.PathLike | None = None,
     skeleton: str | os.PathLike | None = None,
+    body_model: str | os.PathLike | None = None,
     fps: float | None = None,
     clip: str | None = None,
 ) -> CapturedMotion:
@@ -115,6 +116,7 @@ def read_motion(
         path: .bvh, .amc, .npz or .npy.
         body: where the 22 joints come from: a mapping, or the file of one; None: told from the names in the file.
         skeleton: the .asf of an .amc file; None: the one beside it.
+        body_model: for AMASS: the folder of the body model's .npz files, or one of them.
         fps: frames a second of the file, where it does not say so or says it wrongly.
         clip: which motion of an .npz file that holds several.
 
@@ -128,6 +130,9 @@ def read_motion(
         raise LampError(f"cannot tell what {path} is; expected a file that ends in one of {known}")
     if not path.is_file():
         raise LampError(f"{path} is no file; give a motion file that exists")
+    if suffix == ".npz" and clip is None and smpl.is_amass(path):
+        joints, rate = smpl.read_amass(path, body_model)
+        return _finish(path, joints, fps or rate, path.stem, "smpl")
     if suffix in (".npz", ".npy"):
         joints, rate, name = arrays.read_joints(path, clip)
         return _finish(path, joints, fps or rate, name, "joints")

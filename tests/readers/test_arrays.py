@@ -33,7 +33,7 @@ def test_joints_in_every_layout(joints, tmp_path):
     np.testing.assert_allclose(read_motion(tmp_path / "many.npz", clip="b").joints, joints, atol=1e-3)
     with pytest.raises(LampError, match=r"holds 2 motions; name one \(clip=\), for example a, b"):
         read_motion(tmp_path / "many.npz")
-    with pytest.raises(LampError, match="no motion 'c'"):
+    with pytest.raises(LampError, match="no array 'c'"):
         read_motion(tmp_path / "many.npz", clip="c")
 
 
