@@ -13,22 +13,26 @@ import numpy as np
 from ..errors import LampError
 from ..files import new_file
 from .acclaim import open_amc
-from .bodies import JOINTS, BodyMap, Source, by_name, complete, recognise
+from .bodies import JOINTS, Source, by_name, complete, recognise
 from .bvh import open_bvh
 from .hierarchy import Capture, Hierarchy
 
 LIMB = 0.2
-"""A branch counts as a limb from this share of the longest way through the skeleton."""
+"""A branch counts as a limb from this share of the longest way down from a branching."""
 ALIKE = 0.15
 """Left and right differ in length by less than this share."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """joints: the source of each joint, None where neither names nor shape tell. by: "name", "shape" or "nothing"."""
+    """joints: the source of each joint, None where neither names nor shape tell. by: "name", "shape" or "nothing".
+
+    known: the skeleton is recognised under this name, so that `read_motion` needs no mapping.
+    """
 
     joints: dict[str, Source | None]
     by: dict[str, str]
+    known: str | None = None
 
     @property
     def missing(self) -> list[str]:
@@ -50,7 +54,7 @@ def propose(capture: Capture) -> Proposal:
     hierarchy = capture.hierarchy
     known = recognise(hierarchy)
     if known is not None:
-        return Proposal({joint: known.joints[joint] for joint in JOINTS}, dict.fromkeys(JOINTS, "name"))
+        return Proposal({joint: known.joints[joint] for joint in JOINTS}, dict.fromkeys(JOINTS, "name"), known.name)
     named = by_name(hierarchy)
     pose = next(capture.positions(range(len(hierarchy.names))))[0]
     joints = complete(by_shape(hierarchy, pose) | named, hierarchy)
@@ -59,19 +63,12 @@ def propose(capture: Capture) -> Proposal:
 
 
 def write_map(path: str | os.PathLike, proposal: Proposal) -> None:
-    """Write a mapping file for `read_map`; joints left open are null. Raises `LampError` where nothing can be written."""
+    """Write a mapping file for `read_map`; joints left open are null. Raises `LampError` if that is impossible."""
     joints = {joint: list(s) if isinstance(s, tuple) else s for joint, s in proposal.joints.items()}
     lines = [f"    {json.dumps(joint)}: {json.dumps(source, ensure_ascii=False)}" for joint, source in joints.items()]
     text = '{\n  "unit": null,\n  "up": null,\n  "skip_frames": 0,\n  "joints": {\n' + ",\n".join(lines) + "\n  }\n}\n"
     with new_file(path) as file:
         file.write_text(text, encoding="utf-8")
-
-
-def as_body(proposal: Proposal) -> BodyMap:
-    """The mapping, where no joint is open; else a `LampError`."""
-    if proposal.missing:
-        raise LampError(f"the mapping leaves open {', '.join(proposal.missing)}; fill them in by hand")
-    return BodyMap({joint: source for joint, source in proposal.joints.items() if source is not None}, name="proposal")
 
 
 def by_shape(hierarchy: Hierarchy, pose: np.ndarray) -> dict[str, Source]:
@@ -105,7 +102,7 @@ def by_shape(hierarchy: Hierarchy, pose: np.ndarray) -> dict[str, Source]:
         return {}
     for children, parts in ((legs, ("hip", "knee", "ankle", "foot")), (arms, ("shoulder", "elbow", "wrist"))):
         one, other = children
-        is_left = np.dot(pose[tree.bones(one)[1]] - pose[tree.bones(other)[1]], left) > 0 if tree.bones(one) else True
+        is_left = np.dot(pose[tree.bones(one)[0]] - pose[tree.bones(other)[0]], left) > 0 if tree.bones(one) else True
         for side, child in zip("lr", (one, other) if is_left else (other, one)):
             found |= {f"{side}_{part}": point for part, point in zip(parts, tree.bones(child))}
             if parts[0] == "shoulder" and tree.bones(child) and tree.bones(child)[0] != child:
@@ -133,7 +130,8 @@ class _Tree:
 
     def pairs(self) -> list[tuple[int, tuple[int, int]]]:
         """The two points with two limbs of equal length and form, and these limbs: the longest such pairs."""
-        least = LIMB * self.reach.max()
+        branching = [point for point, children in enumerate(self.hierarchy.children) if len(children) > 1]
+        least = LIMB * max(self.reach[branching], default=0)
         found = []
         for point, children in enumerate(self.hierarchy.children):
             limbs = [c for c in children if self.reach[c] + self.length[c] > least]
@@ -145,10 +143,11 @@ class _Tree:
         return [(point, pair) for _, point, pair in found[:2]]
 
     def bones(self, child: int) -> list[int]:
-        """Of a limb: where its two longest neighbouring bones start, meet and end, and the point after; [] if short."""
+        """Of a limb: where its two long neighbouring bones start, meet and end, and the point after; [] if short."""
         path = self.limb(child)
         if len(path) < 3:
             return []
         lengths = self.length[path]
-        start = max(range(len(path) - 2), key=lambda i: min(lengths[i + 1], lengths[i + 2]))
+        shorter = np.minimum(lengths[1:-1], lengths[2:])
+        start = int(np.argmax(shorter > 0.85 * shorter.max()))
         return path[start : start + 4]
