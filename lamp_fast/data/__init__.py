@@ -1,6 +1,7 @@
-"""Motion data sets on disk, and their statistics."""
+"""Motion data sets: on disk, their statistics, and how folders of captures become one."""
 
 from .clips import Clip, MotionDataset, mirror_text, open_dataset
+from .preparation import Reading, prepare
 from .statistics import normalisation
 
-__all__ = ["Clip", "MotionDataset", "mirror_text", "normalisation", "open_dataset"]
+__all__ = ["Clip", "MotionDataset", "Reading", "mirror_text", "normalisation", "open_dataset", "prepare"]

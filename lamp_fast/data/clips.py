@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,8 @@ class MotionDataset:
 def open_dataset(folder: str | Path, split: str, *, mirror: bool = False) -> MotionDataset:
     """The clips of a split, from either layout.
 
-    Joints: `*.npz` of (T, 22, 3) int16 millimetres, `clips.jsonl`, `splits.json`. HumanML3D and KIT-ML:
+    Joints: (T, 22, 3), whole numbers in millimetres or floats in metres, in `*.npz` or as `joints/<id>.npy`, with
+    `clips.jsonl` and `splits.json` (and, where they are shipped, `Mean.npy` and `Std.npy`). HumanML3D and KIT-ML:
     `new_joint_vecs`, `texts`, `<split>.txt`, `Mean.npy`, `Std.npy`. With `mirror` every clip of the first layout comes
     a second time with left and right exchanged in motion and text (the second layout holds its mirrored clips already).
     Raises `LampError` when the folder holds neither, or has no such split.
@@ -82,22 +84,37 @@ def _open_joints(folder: Path, split: str, mirror: bool) -> MotionDataset:
     texts = {r["id"]: (*r["texts"], *r.get("sentences", ())) for r in records if r["id"] in wanted}
 
     clips = []
+    for name, joints in _stored_joints(folder, wanted):
+        joints = joints.astype(np.float32) / (1000 if np.issubdtype(joints.dtype, np.integer) else 1)
+        clips.append(Clip(name, joints_to_features(joints, HUMANML3D), texts[name]))
+        if mirror:
+            mirrored = joints_to_features(mirror_joints(joints, HUMANML3D), HUMANML3D)
+            clips.append(Clip(f"{name}_mirrored", mirrored, tuple(map(mirror_text, texts[name]))))
+    shipped = (folder / "Mean.npy").is_file() and (folder / "Std.npy").is_file()
+    return MotionDataset(clips, HUMANML3D, _statistics(folder) if shipped else None)
+
+
+def _stored_joints(folder: Path, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
     for archive in sorted(folder.glob("*.npz")):
         with np.load(archive, allow_pickle=False) as arrays:
             for name in sorted(wanted & set(arrays.files)):
-                joints = arrays[name].astype(np.float32) / 1000
-                clips.append(Clip(name, joints_to_features(joints, HUMANML3D), texts[name]))
-                if mirror:
-                    mirrored = joints_to_features(mirror_joints(joints, HUMANML3D), HUMANML3D)
-                    clips.append(Clip(f"{name}_mirrored", mirrored, tuple(map(mirror_text, texts[name]))))
-    return MotionDataset(clips, HUMANML3D)
+                yield name, arrays[name]
+    for name in sorted(wanted):
+        file = folder / "joints" / f"{name}.npy"
+        if file.is_file():
+            yield name, np.load(file, allow_pickle=False)
+
+
+def _statistics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    mean, std = (np.load(folder / f"{name}.npy", allow_pickle=False).astype(np.float32) for name in ("Mean", "Std"))
+    return mean, std
 
 
 def _open_features(folder: Path, split: str) -> MotionDataset:
     index = folder / f"{split}.txt"
     if not index.is_file():
         raise LampError(f"{folder} has no split {split!r}: {index.name} is missing")
-    mean, std = (np.load(folder / f"{name}.npy", allow_pickle=False).astype(np.float32) for name in ("Mean", "Std"))
+    mean, std = _statistics(folder)
     skeleton = next((s for s in (HUMANML3D, KIT) if s.feature_dim == len(mean)), None)
     if skeleton is None:
         raise LampError(f"{folder / 'Mean.npy'} has {len(mean)} values; expected 263 (HumanML3D) or 251 (KIT-ML)")

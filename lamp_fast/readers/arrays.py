@@ -93,6 +93,13 @@ def read_npy(path: str | os.PathLike) -> np.ndarray:
         return _load(path, name, stream)
 
 
+def npy_frames(path: str | os.PathLike) -> int:
+    """The first dimension of an .npy file, from its header. Raises `ValueError` or `OSError` where there is none."""
+    with open(path, "rb") as stream:
+        shape, _ = _read_header(stream)
+    return shape[0] if shape else 0
+
+
 def _open_zip(path: str | os.PathLike) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)

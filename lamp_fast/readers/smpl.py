@@ -96,11 +96,13 @@ def is_amass(path: str | os.PathLike) -> bool:
     return {"poses", "trans"} <= npz_shapes(path).keys()
 
 
-def read_amass(path: str | os.PathLike, body_model: str | os.PathLike | None) -> tuple[np.ndarray, float]:
+def read_amass(
+    path: str | os.PathLike, body_model: str | os.PathLike | None, neutral: str = "neutral"
+) -> tuple[np.ndarray, float]:
     """Joints (T, 22, 3) float32 of an AMASS file, in metres, Y up, at its own frame rate; and that rate.
 
-    Raises `LampError` without a body model (it comes with a licence of its own, from smpl.is.tue.mpg.de), and for
-    arrays that are missing or do not fit.
+    neutral: the model of motions that tell no gender. Raises `LampError` without a body model (it comes with a licence
+    of its own from its makers), and for arrays that are missing or do not fit.
     """
     if body_model is None:
         raise LampError(
@@ -122,7 +124,7 @@ def read_amass(path: str | os.PathLike, body_model: str | os.PathLike | None) ->
     fps = float(arrays[rate].reshape(-1)[0]) if arrays[rate].size == 1 else 0.0
     if not 1 <= fps <= 1e4:
         raise LampError(f"{path} has a frame rate of {fps:g}, expected frames a second")
-    model = load_body_model(body_model, _gender(arrays.get("gender")))
+    model = load_body_model(body_model, _gender(arrays.get("gender")) or neutral)
     poses = arrays["poses"][:, : 3 * JOINTS].reshape(frames, JOINTS, 3).astype(np.float64)
     joints = model.joints(poses, arrays["betas"].astype(np.float64)[:SHAPES], arrays["trans"].astype(np.float64))
     # Z up to Y up, and a half turn: where HumanML3D's recipe ends, too.
@@ -132,4 +134,4 @@ def read_amass(path: str | os.PathLike, body_model: str | os.PathLike | None) ->
 def _gender(value: np.ndarray | None) -> str:
     text = "" if value is None or value.size != 1 else value.reshape(-1)[0]
     text = text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
-    return text.lower() if text.lower() in ("male", "female") else "neutral"
+    return text.lower() if text.lower() in ("male", "female") else ""
