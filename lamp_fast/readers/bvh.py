@@ -183,9 +183,9 @@ class _Header:
             self.announced = False
         elif word == "}" and self.open and not self.announced:
             self.open.pop()
-        elif word == "OFFSET" and self.open:
+        elif word == "OFFSET" and self.open and self.offsets[self.open[-1]] is None:
             self.offsets[self.open[-1]] = numbers(rest.split(), self._where("OFFSET"), 3)
-        elif word == "CHANNELS" and self.open:
+        elif word == "CHANNELS" and self.open and not self.channels[self.open[-1]]:
             self._declare(rest.split())
         else:
             raise LampError(f"{self.path} has {statement[:60]!r} out of place in its hierarchy; the file is damaged")

@@ -115,6 +115,8 @@ DAMAGES = {
     "unknown channel": (lambda text: text.replace("Zrotation", "Wrotation", 1), "names 'Wrotation'"),
     "no offset": (lambda text: text.replace("OFFSET", "", 1), "out of place"),
     "short offset": (lambda text: text.replace("OFFSET 0.000000", "OFFSET", 1), "has 2 numbers, expected 3"),
+    "two offsets": (lambda text: text.replace("CHANNELS", "OFFSET 0 0 0\nCHANNELS", 1), "'OFFSET 0 0 0' out of place"),
+    "channels twice": (lambda text: text.replace("CHANNELS 3", "CHANNELS 1 Xrotation\nCHANNELS 3", 1), "out of place"),
     "unclosed": (lambda text: text.replace("}\nMOTION", "MOTION"), "does not close"),
     "closed twice": (lambda text: text.replace("MOTION", "}\nMOTION"), "out of place"),
     "two characters": (lambda text: text.replace("MOTION", "ROOT b\n{\nOFFSET 0 0 0\n}\nMOTION"), "several characters"),
