@@ -120,28 +120,33 @@ class EvaluatorConfig:
 
 @dataclass(frozen=True)
 class LampConfig:
-    """One complete model: the four parts agree on widths, codes and lengths."""
+    """One model: its parts agree on widths, codes and lengths. Released checkpoints may lack some.
+
+    generator, length: None where the model reads motions and texts only, or does not predict lengths.
+    motion_encoder: the encoder whose latents the language-motion model reads, where it is not the tokenizer's.
+    reads_motion: False where the language-motion model can only give the generator its condition.
+    """
 
     dataset: Literal["humanml3d", "kit"] = "humanml3d"
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     language_motion: LanguageMotionConfig = field(default_factory=LanguageMotionConfig)
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    length: LengthConfig = field(default_factory=LengthConfig)
+    generator: GeneratorConfig | None = field(default_factory=GeneratorConfig)
+    length: LengthConfig | None = field(default_factory=LengthConfig)
+    motion_encoder: TokenizerConfig | None = None
+    reads_motion: bool = True
 
     def __post_init__(self) -> None:
+        makers = [part for part in (self.generator, self.length) if part]
+        codes = [part.num_codes for part in (self.tokenizer, self.language_motion, self.generator) if part]
         agreements = {
-            "num_codes": (self.tokenizer.num_codes, self.language_motion.num_codes, self.generator.num_codes),
-            "code_dim": (self.tokenizer.code_dim, self.language_motion.code_dim),
-            "condition_dim": (
-                self.language_motion.hidden_size,
-                self.generator.condition_dim,
-                self.length.condition_dim,
-            ),
-            "max_tokens": (self.generator.max_tokens, self.length.max_tokens),
+            "num_codes": codes,
+            "code_dim": [(self.motion_encoder or self.tokenizer).code_dim, self.language_motion.code_dim],
+            "condition_dim": [self.language_motion.hidden_size, *(part.condition_dim for part in makers)],
+            "max_tokens": [part.max_tokens for part in makers],
         }
         for name, values in agreements.items():
-            if len(set(values)) != 1:
-                raise LampError(f"config: {name} must be the same in every part, found {values}")
+            if len(set(values)) > 1:
+                raise LampError(f"config: {name} must be the same in every part, found {tuple(values)}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -153,8 +158,9 @@ class LampConfig:
             "language_motion": LanguageMotionConfig,
             "generator": GeneratorConfig,
             "length": LengthConfig,
+            "motion_encoder": TokenizerConfig,
         }
-        values = {k: from_dict(parts[k], v) if k in parts else v for k, v in data.items()}
+        values = {k: from_dict(parts[k], v) if k in parts and v is not None else v for k, v in data.items()}
         return from_dict(cls, values)
 
 

@@ -3,7 +3,7 @@
 One part, as training leaves it (`save_model`): config.json, model.safetensors. A complete model (`save_lamp`):
 
     config.json               model_type "lamp", versions, data set and the sizes of all parts
-    tokenizer/ language_motion/ generator/ length/      model.safetensors each
+    tokenizer/ language_motion/ generator/ length/      model.safetensors each, of the parts that the model has
     vocab.txt                 the words of the text side, one a line
     statistics.safetensors    mean and std of the features
     README.md, LICENSE        the model card and the licence of the weights
@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -46,7 +46,7 @@ from ..models.language_motion import LanguageMotionModel
 from ..models.length import LengthPredictor
 from ..models.length_estimator import LengthEstimator
 from ..models.text import TextTokenizer
-from ..models.tokenizer import MotionTokenizer
+from ..models.tokenizer import MotionEncoder, MotionTokenizer
 from .weights import Storage, read_tensors, read_weights, write_weights
 
 FORMAT_VERSION = 1
@@ -55,6 +55,7 @@ PARTS: dict[str, tuple[type, type[nn.Module]]] = {
     "language_motion": (LanguageMotionConfig, LanguageMotionModel),
     "generator": (GeneratorConfig, MotionGenerator),
     "length": (LengthConfig, LengthPredictor),
+    "motion_encoder": (TokenizerConfig, MotionEncoder),
 }
 MODELS: dict[str, tuple[type, type[nn.Module]]] = PARTS | {
     "evaluator": (EvaluatorConfig, MotionTextEvaluator),
@@ -104,12 +105,12 @@ def save_lamp(
         LampError: as `write_weights`, or for a folder that holds something else than a model.
     """
     folder = Path(folder)
-    _check_replaceable(folder)
+    check_replaceable(folder)
     storages = {part: storage if isinstance(storage, str) else storage.get(part, "fp32") for part in PARTS}
     with new_folder(folder) as partial:
         _write_config(partial, "lamp", lamp.config.to_dict())
-        for part in PARTS:
-            write_weights(partial / part / WEIGHTS, getattr(lamp, part), storages[part])
+        for part, model in _parts(lamp).items():
+            write_weights(partial / part / WEIGHTS, model, storages[part])
         words = "".join(piece + "\n" for piece in lamp.text_tokenizer.pieces)
         (partial / VOCABULARY).write_text(words, encoding="utf-8")
         save_file({"mean": lamp.mean.cpu(), "std": lamp.std.cpu()}, partial / STATISTICS)
@@ -132,8 +133,8 @@ def load_lamp(name_or_folder: str | os.PathLike = "lamp-mini", device: str | tor
     words = TextTokenizer(folder / VOCABULARY)
     with _explained(folder / CONFIG):
         lamp = Lamp(LampConfig.from_dict(config), words, **statistics)
-    for part in PARTS:
-        read_weights(folder / part / WEIGHTS, getattr(lamp, part))
+    for part, model in _parts(lamp).items():
+        read_weights(folder / part / WEIGHTS, model)
     return lamp.eval().to(device)
 
 
@@ -148,6 +149,10 @@ def find_lamp(name_or_folder: str | os.PathLike) -> Path:
             f"({', '.join(BUNDLED)})"
         )
     return folder
+
+
+def _parts(lamp: Lamp) -> dict[str, nn.Module]:
+    return {part: getattr(lamp, part) for part in PARTS if getattr(lamp, part) is not None}
 
 
 def _write_config(folder: Path, model_type: str, config: Mapping[str, Any]) -> None:
@@ -192,17 +197,19 @@ def _explained(file: Path) -> Iterator[None]:
         raise LampError(f"{file} does not describe a possible model ({error}); get the folder again") from error
 
 
-def _check_replaceable(folder: Path) -> None:
-    """A folder may be replaced if all that it holds is a model."""
-    own = {CONFIG, *PARTS, VOCABULARY, STATISTICS, "README.md", "LICENSE"}
-    other = sorted({file.name for file in folder.iterdir()} - own) if folder.is_dir() else []
+LAMP_FILES = {CONFIG, WEIGHTS, *MODELS, VOCABULARY, STATISTICS, "README.md", "LICENSE"}
+
+
+def check_replaceable(folder: Path, own: Collection[str] = LAMP_FILES) -> None:
+    """A folder may be replaced if all that it holds is a model. Raises `LampError` otherwise."""
+    other = sorted({file.name for file in folder.iterdir()} - set(own)) if folder.is_dir() else []
     if other:
         raise LampError(f"{folder} holds other files than a model ({other[0]}); save to a new folder")
 
 
 def _card(name: str, lamp: Lamp, storages: Mapping[str, Storage]) -> str:
-    millions = {part: sum(p.numel() for p in getattr(lamp, part).parameters()) / 1e6 for part in PARTS}
-    rows = "\n".join(f"| {part} | {millions[part]:.1f} M | {storages[part]} |" for part in PARTS)
+    millions = {part: sum(p.numel() for p in model.parameters()) / 1e6 for part, model in _parts(lamp).items()}
+    rows = "\n".join(f"| {part} | {size:.1f} M | {storages[part]} |" for part, size in millions.items())
     return f"""---
 library_name: lamp-fast
 tags: [text-to-motion, motion-retrieval, motion-captioning]

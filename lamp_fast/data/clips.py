@@ -23,12 +23,25 @@ _SWAPS = {
 
 
 @dataclass(frozen=True)
+class Caption:
+    """One text; tagged: its words with their parts of speech (`walks/VERB`), where the data set has them."""
+
+    text: str
+    tagged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Clip:
-    """features (T, F) float32, not normalised; at least one text."""
+    """features (T, F) float32, not normalised; at least one text. tagged: as in `Caption`, for every text or none."""
 
     id: str
     features: np.ndarray
     texts: tuple[str, ...]
+    tagged: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def captions(self) -> tuple[Caption, ...]:
+        return tuple(Caption(*pair) for pair in zip(self.texts, self.tagged or [()] * len(self.texts), strict=True))
 
 
 @dataclass(frozen=True)
@@ -134,14 +147,14 @@ def _open_features(folder: Path, split: str) -> MotionDataset:
 def _captioned_clips(name: str, features: np.ndarray, captions: str, skeleton: Skeleton) -> list[Clip]:
     """Lines are `caption#tagged words#from#to`; a caption with times (seconds) describes only that part of the clip."""
     shortest, longest = (24 if skeleton is KIT else 40), 200
-    spans: dict[tuple[int, int], list[str]] = {}
+    spans: dict[tuple[int, int], list[tuple[str, tuple[str, ...]]]] = {}
     for line in filter(None, map(str.strip, captions.splitlines())):
-        caption, _, start, end = line.split("#")
+        caption, tagged, start, end = line.split("#")
         begin, stop = (0.0 if value == "nan" else float(value) for value in (start, end))
         # The released loader multiplies by 20 for KIT-ML too, whose clips run at 12.5 fps.
         span = (int(begin * 20), int(stop * 20)) if stop > begin else (0, len(features))
-        spans.setdefault(span, []).append(caption)
+        spans.setdefault(span, []).append((caption, tuple(tagged.split())))
     parts = [
         (f"{name}_{a}_{b}" if (a, b) != (0, len(features)) else name, features[a:b], t) for (a, b), t in spans.items()
     ]
-    return [Clip(n, f, tuple(t)) for n, f, t in parts if shortest <= len(f) < longest]
+    return [Clip(n, f, *map(tuple, zip(*t))) for n, f, t in parts if shortest <= len(f) < longest]

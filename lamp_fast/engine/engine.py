@@ -74,8 +74,8 @@ class LampEngine:
         cached_prompts: how many prompts keep their conditions.
 
     Raises:
-        LampError: another dtype than float32, float16 and bfloat16, other weights than those, or weights that are not
-            finite.
+        LampError: a model without a generator, another dtype than float32, float16 and bfloat16, other weights than
+            those, or weights that are not finite.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class LampEngine:
         dependent_launch: bool = False,
         cached_prompts: int = 4096,
     ):
+        lamp.require("generator")
         self.device = lamp.device
         self.dtype = dtype or (torch.bfloat16 if self.device.type == "cuda" else torch.float32)
         if self.dtype not in (torch.float32, torch.float16, torch.bfloat16):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import FRAMES_PER_TOKEN, LampConfig
@@ -12,7 +16,13 @@ from .generator import MotionGenerator
 from .language_motion import LanguageMotionModel
 from .length import LengthPredictor
 from .text import TextTokenizer
-from .tokenizer import MotionTokenizer
+from .tokenizer import MotionEncoder, MotionTokenizer
+
+_WHAT_FOR = {
+    "generator": "it reads motions and texts but makes none; use a model with a generator",
+    "length": "it does not say how long a motion should be; give the seconds",
+    "reads_motion": "it makes motions but reads none; use a model with the weights of LaMP's pretraining",
+}
 
 
 class Lamp(nn.Module):
@@ -33,8 +43,9 @@ class Lamp(nn.Module):
         self.text_tokenizer = text_tokenizer
         self.tokenizer = MotionTokenizer(config.tokenizer)
         self.language_motion = LanguageMotionModel(config.language_motion)
-        self.generator = MotionGenerator(config.generator)
-        self.length = LengthPredictor(config.length)
+        self.generator = MotionGenerator(config.generator) if config.generator else None
+        self.length = LengthPredictor(config.length) if config.length else None
+        self.motion_encoder = MotionEncoder(config.motion_encoder) if config.motion_encoder else None
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32))
         self._check()
@@ -65,10 +76,20 @@ class Lamp(nn.Module):
     def device(self) -> torch.device:
         return self.mean.device
 
+    def require(self, part: Literal["generator", "length", "reads_motion"]) -> None:
+        """Raise `LampError` where the model lacks what a task needs: released checkpoints need not be complete."""
+        if not getattr(self.config, part):
+            raise LampError(f"this model has no {part.replace('_', ' ')} part: {_WHAT_FOR[part]}")
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest motion that is generated or read in one piece."""
+        return self.config.generator.max_tokens if self.config.generator else self.config.language_motion.num_queries
+
     @property
     def max_seconds(self) -> float:
-        """The longest motion that is generated in one piece."""
-        return self.config.generator.max_tokens * self.seconds_per_token
+        """As `max_tokens`."""
+        return self.max_tokens * self.seconds_per_token
 
     @property
     def seconds_per_token(self) -> float:
@@ -93,3 +114,30 @@ class Lamp(nn.Module):
         if not features.isfinite().all():
             raise LampError("features hold NaN or infinite values; repair or drop those frames")
         return self.tokenizer.quantize(self.tokenizer.encode((features - self.mean) / self.std))
+
+    def read_motions(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """B motions (T, F) in the data set's own units -> latents (B, N, code_dim), lengths (B,) or None: what
+        `language_motion` reads.
+
+        A motion is cut to `max_tokens`. With padding "released" all are padded with zeros to the longest length, as the
+        release does, and every token is read (None).
+
+        Raises `LampError` for a motion of fewer than 4 frames or of another width, and for a model without the part.
+        """
+        self.require("reads_motion")
+        width, longest = self.mean.shape[0], FRAMES_PER_TOKEN * self.max_tokens
+        for motion in features:
+            if motion.ndim != 2 or motion.shape[1] != width or len(motion) < FRAMES_PER_TOKEN:
+                raise LampError(
+                    f"a motion has shape {tuple(motion.shape)}, expected 4 or more rows of {width} features"
+                )
+        encode = (self.motion_encoder or self.tokenizer).encode
+        normal = [(motion[:longest].to(self.device, torch.float32) - self.mean) / self.std for motion in features]
+        if self.config.language_motion.padding == "released":
+            return encode(torch.stack([F.pad(motion, (0, 0, 0, longest - len(motion))) for motion in normal])), None
+        lengths = torch.tensor([len(motion) // FRAMES_PER_TOKEN for motion in normal])
+        latents = normal[0].new_zeros(len(normal), int(lengths.max()), self.config.language_motion.code_dim)
+        for length in lengths.unique().tolist():  # convolutions see what is behind the end
+            rows = (lengths == length).nonzero()[:, 0].tolist()
+            latents[rows, :length] = encode(torch.stack([normal[i][: FRAMES_PER_TOKEN * length] for i in rows]))
+        return latents, lengths.to(self.device)

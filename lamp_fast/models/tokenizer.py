@@ -54,6 +54,19 @@ class Encoder(nn.Module):
         return self.output(x)
 
 
+class MotionEncoder(nn.Module):
+    """The encoder without codes: LaMP's pretraining has one of its own (`motion_encoder` in the release)."""
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+
+    def encode(self, features: Tensor) -> Tensor:
+        """features (B, T, F) normalised -> latents (B, T // 4, code_dim)."""
+        return self.encoder(features.transpose(1, 2)).transpose(1, 2)
+
+
 class Decoder(nn.Module):
     """(B, code_dim, N) -> (B, feature_dim, 4N) (released `models/vq/encdec.py`)."""
 

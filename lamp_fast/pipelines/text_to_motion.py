@@ -129,6 +129,7 @@ class LampPipeline:
         condition = self.engine.condition([segment.prompt for segment in segments])
         lengths = [segment.num_tokens for segment in segments]
         if None in lengths:
+            self.lamp.require("length")
             predicted = self.lamp.length.predict(condition).tolist()
             lengths = [p if n is None else n for n, p in zip(lengths, predicted, strict=True)]
         counts = [len(request) for request in requests]

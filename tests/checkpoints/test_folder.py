@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 import shutil
@@ -6,10 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lamp_fast import LampError
-from lamp_fast.checkpoints.folder import BUNDLED, PARTS, find_lamp, load_lamp, load_model, save_lamp, save_model
+from lamp_fast import LampError, LampPipeline
+from lamp_fast.checkpoints.folder import BUNDLED, find_lamp, load_lamp, load_model, save_lamp, save_model
 from lamp_fast.checkpoints.weights import dequantize_int8, quantize_int8
+from lamp_fast.engine import LampEngine
+from lamp_fast.models.lamp import Lamp
 
+PARTS = ("tokenizer", "language_motion", "generator", "length")
 INT8 = dict.fromkeys(PARTS, "int8")
 
 
@@ -210,6 +214,33 @@ def test_bundled_names_point_into_the_package():
 def test_something_else_is_not_a_part(tmp_path):
     with pytest.raises(LampError, match="not a part of LaMP"):
         save_model(tmp_path / "m", torch.nn.Linear(1, 1))
+
+
+def test_a_model_without_generator_and_length(tiny_lamp, tmp_path):
+    config = dataclasses.replace(
+        tiny_lamp.config, generator=None, length=None, motion_encoder=tiny_lamp.config.tokenizer, reads_motion=True
+    )
+    reader = Lamp(config, tiny_lamp.text_tokenizer, tiny_lamp.mean, tiny_lamp.std).eval()
+    save_lamp(tmp_path / "m", reader)
+    loaded = load_lamp(tmp_path / "m")
+    assert_same(reader, loaded)
+    assert loaded.config == config and not (tmp_path / "m/generator").exists()
+    with pytest.raises(LampError, match="no generator part"):
+        LampEngine(loaded)
+
+
+def test_a_model_that_predicts_no_lengths(tiny_lamp):
+    maker = Lamp(
+        dataclasses.replace(tiny_lamp.config, length=None, reads_motion=False),
+        tiny_lamp.text_tokenizer,
+        tiny_lamp.mean,
+        tiny_lamp.std,
+    )
+    assert len(LampPipeline(maker)("a person walks", seconds=1.0).features) == 20
+    with pytest.raises(LampError, match="give the seconds"):
+        LampPipeline(maker)("a person walks")
+    with pytest.raises(LampError, match="reads none"):
+        maker.read_motions([torch.zeros(8, 263)])
 
 
 def test_statistics_must_fit(folder):

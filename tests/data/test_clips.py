@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lamp_fast.data import mirror_text, normalisation, open_dataset
+from lamp_fast.data import Caption, mirror_text, normalisation, open_dataset
 from lamp_fast.errors import LampError
 from lamp_fast.motion.features import feature_slices, features_to_joints
 from lamp_fast.motion.skeleton import HUMANML3D, KIT
@@ -38,6 +38,7 @@ def test_humanml3d_layout(tmp_path):
         "000001_20_80": (60, ("he stops.",)),
         "000003_40_150": (110, ("part.",)),
     }
+    assert data.clips[0].captions[0] == Caption("a man walks.", ("a/DET", "man/NOUN"))
     mean, std = normalisation(data)
     assert mean.tolist() == [1.0] * 263
     assert std[:4].tolist() == pytest.approx([0.2] * 4) and std[-4:].tolist() == pytest.approx([0.2] * 4)
