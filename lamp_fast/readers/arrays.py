@@ -33,7 +33,12 @@ def read_joints(path: str | os.PathLike, clip: str | None = None) -> tuple[np.nd
         return _as_joints(path, read_npz(path, {clip})[clip]), HUMANML3D.fps, clip
     shapes = npz_shapes(path)
     if "joints" in shapes:
-        fields = read_npz(path, {"joints", "fps"} & shapes.keys())
+        fields = read_npz(path, {"joints", "fps", "coordinates"} & shapes.keys())
+        axes = str(fields.get("coordinates", "gltf"))
+        if axes != "gltf":
+            raise LampError(
+                f"{path} is in the coordinates of {axes[:40]}; expected gltf: save it without other coordinates"
+            )
         fps = fields.get("fps", np.array(HUMANML3D.fps))
         if fps.size != 1 or not np.issubdtype(fps.dtype, np.number) or not 0 < float(fps.reshape(())) < 1e4:
             raise LampError(f"{path} has an fps that is no number above zero")

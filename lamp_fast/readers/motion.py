@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import LampError
-from ..motion.features import foot_contacts, joints_to_features
-from ..motion.kinematics import local_rotations
+from ..motion.clip import Clip
 from ..motion.resample import resample_joints
-from ..motion.skeleton import HUMANML3D, Skeleton
+from ..motion.skeleton import HUMANML3D
 from . import arrays, bodies, cmu, smpl
 from .acclaim import open_amc
 from .bodies import BodyMap
@@ -36,73 +34,16 @@ GUESSED_UNITS = ("m", "cmu", "cm", "mm")
 
 
 @dataclass(frozen=True, eq=False)
-class CapturedMotion:
-    """A motion that was read; what follows from its joints is computed when asked for.
+class CapturedMotion(Clip):
+    """A motion that was read, as a `Clip` of HumanML3D's skeleton at 20 fps, the pelvis starting at x = z = 0.
 
-    joints: (T, 22, 3) float32, metres, Y up, at `fps`; the pelvis starts at x = z = 0. origin: (3,) float32, what was
-    taken away for that. texts: what is said about it, often nothing. body: which mapping was used.
+    name: of the file, or of the clip in it. origin: (3,) float32, metres, where the start was. body: which mapping was
+    used.
     """
 
-    joints: np.ndarray
-    name: str
-    origin: np.ndarray
-    body: str
-    texts: tuple[str, ...] = ()
-    skeleton: Skeleton = HUMANML3D
-
-    @property
-    def fps(self) -> float:
-        return self.skeleton.fps
-
-    @property
-    def seconds(self) -> float:
-        return len(self.joints) / self.fps
-
-    @cached_property
-    def features(self) -> np.ndarray:
-        """(T - 1, F) float32, not normalised; see `motion.features.joints_to_features`."""
-        return joints_to_features(self.joints, self.skeleton)
-
-    @cached_property
-    def _pose(self) -> tuple[np.ndarray, np.ndarray]:
-        return local_rotations(self.joints, self.skeleton)
-
-    @property
-    def rotations(self) -> np.ndarray:
-        """(T, J, 4) float32, unit quaternions w, x, y, z of each joint relative to its parent."""
-        return self._pose[0]
-
-    @property
-    def offsets(self) -> np.ndarray:
-        """(J, 3) float32, metres: the bones that `rotations` turn."""
-        return self._pose[1]
-
-    @property
-    def root(self) -> np.ndarray:
-        """(T, 3) float32, metres: where the pelvis is."""
-        return self.joints[:, 0]
-
-    @cached_property
-    def contacts(self) -> np.ndarray:
-        """(T, 4) bool: left ankle, left foot, right ankle and right foot on the ground; the last as the one before."""
-        contacts = foot_contacts(self.features)
-        return np.concatenate([contacts, contacts[-1:]])
-
-    @property
-    def tokens(self) -> np.ndarray:
-        return np.zeros(0, np.int64)
-
-    @property
-    def seed(self) -> int:
-        return 0
-
-    @property
-    def prompt(self) -> str:
-        return self.texts[0] if self.texts else self.name
-
-    @property
-    def frame_prompts(self) -> list[str]:
-        return [self.prompt] * len(self.joints)
+    name: str = ""
+    origin: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))
+    body: str = ""
 
 
 def read_motion(
@@ -232,4 +173,15 @@ def _finish(path: Path, joints: np.ndarray, fps: float, name: str, body: str) ->
     _check_person(path, joints)
     joints = resample_joints(np.ascontiguousarray(joints, np.float32), fps, HUMANML3D.fps)
     origin = joints[0, 0] * np.array([1, 0, 1], np.float32)
-    return CapturedMotion(joints - origin, name, origin, body)
+    words = [""] * len(joints)
+    return CapturedMotion(
+        joints - origin, HUMANML3D, HUMANML3D.fps, _contacts(joints), words, name=name, origin=origin, body=body
+    )
+
+
+def _contacts(joints: np.ndarray) -> np.ndarray:
+    """(T, 4) bool: which foot joints hardly move until the next frame, as in features; the last as the one before."""
+    feet = [*HUMANML3D.left_foot, *HUMANML3D.right_foot]
+    steps = np.square(np.diff(joints[:, feet], axis=0)).sum(-1)
+    still = steps < HUMANML3D.foot_threshold
+    return np.concatenate([still, still[-1:]]) if len(still) else np.zeros((1, 4), bool)

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lamp_fast import LampError
-from lamp_fast.export.npz import write_npz
-from lamp_fast.motion.features import canonical_joints
+from lamp_fast.export import save
+from lamp_fast.motion.features import canonical_joints, joints_to_features
 from lamp_fast.motion.skeleton import HUMANML3D
 from lamp_fast.readers import arrays, read_motion
 
@@ -40,9 +40,12 @@ def test_joints_in_every_layout(joints, tmp_path):
 def test_what_is_exported_is_read_again(joints, tmp_path):
     np.save(tmp_path / "walk.npy", joints)
     motion = read_motion(tmp_path / "walk.npy")
-    write_npz(tmp_path / "walk.npz", motion)
+    save(motion, tmp_path / "walk.npz")
     np.testing.assert_array_equal(read_motion(tmp_path / "walk.npz").joints, joints)
-    np.save(tmp_path / "features.npy", motion.features)
+    save(motion, tmp_path / "unity.npz", coordinates="unity")
+    with pytest.raises(LampError, match="coordinates of unity"):
+        read_motion(tmp_path / "unity.npz")
+    np.save(tmp_path / "features.npy", joints_to_features(joints, HUMANML3D))
     again = read_motion(tmp_path / "features.npy").joints
     np.testing.assert_allclose(again, canonical_joints(joints, HUMANML3D)[:-1], atol=1e-3)
 

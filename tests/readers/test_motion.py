@@ -5,6 +5,8 @@ import pytest
 
 from lamp_fast import LampError
 from lamp_fast.export import save
+from lamp_fast.motion.features import foot_contacts, joints_to_features
+from lamp_fast.motion.skeleton import HUMANML3D
 from lamp_fast.readers import read_motion
 
 
@@ -25,9 +27,15 @@ def test_all_raw_files_become_the_stored_joints(shared_data):
     assert max(errors.values()) < 1e-3, errors
 
 
+def test_contacts_are_those_of_the_features(shared_data):
+    motion = read_motion(shared_data / "raw" / "cmu_012_01.bvh")
+    expected = foot_contacts(joints_to_features(motion.joints, HUMANML3D))
+    assert (motion.contacts[:-1] == expected).mean() > 0.95 and (motion.contacts[-1] == motion.contacts[-2]).all()
+
+
 def test_a_motion_that_was_read_can_be_written(write_bvh_file, tmp_path):
     motion = read_motion(write_bvh_file())
-    assert motion.contacts.shape == (len(motion.joints), 4) and motion.prompt == "figure"
+    assert motion.contacts.shape == (len(motion), 4) and motion.prompt == "" and motion.name == "figure"
     for name in ("again.bvh", "again.npz"):
         save(motion, tmp_path / name)
         again = read_motion(tmp_path / name)
