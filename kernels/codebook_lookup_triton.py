@@ -222,11 +222,14 @@ def join_splits_kernel(keys, out, M, num_splits, BLOCK_M: tl.constexpr, BLOCK_S:
 def codebook_lookup_triton(x: Tensor, codebook: Tensor, precision: str = "ieee", out: Tensor | None = None) -> Tensor:
     """As `codebook_lookup_ref`, up to rounding; which errors a precision allows is written there.
 
-    Up to FEW_ROWS rows every precision takes the float32 kernel: they wait for memory, not for arithmetic.
+    Up to FEW_ROWS rows every precision takes the float32 kernel: they wait for memory, not for arithmetic. So does a
+    width that is no multiple of 16: tensor cores are fed by wide loads.
     Any strides. out (M,) int64, contiguous: written and returned.
     """
     check_precision(precision)
     m, d = x.shape
+    if m <= FEW_ROWS or d % 16:
+        precision = "ieee"
     k = codebook.shape[0]
     if out is None:
         out = torch.empty(m, dtype=torch.int64, device=x.device)
@@ -234,7 +237,7 @@ def codebook_lookup_triton(x: Tensor, codebook: Tensor, precision: str = "ieee",
         return out
     x, codebook = x.detach().contiguous(), codebook.detach().contiguous()
     if m <= FEW_ROWS:
-        precision, block_m, block_k, block_d, num_warps, num_stages = "ieee", 16, 16, 64, 4, 3
+        block_m, block_k, block_d, num_warps, num_stages = 16, 16, 64, 4, 3
         scored, scored_low, half_norms = codebook, None, None
     else:
         block_m, block_k, block_d, num_warps, num_stages = tile_of_many_rows(precision, x.device)

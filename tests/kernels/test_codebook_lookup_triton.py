@@ -53,7 +53,7 @@ def test_few_rows(device, count, codes, width):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("count, codes, width", [*SIZES[:3], (300, 300, 40)])
+@pytest.mark.parametrize("count, codes, width", [*SIZES[:2], (49, 70, 16), (300, 300, 48)])
 def test_many_rows(device, many, precision, count, codes, width):
     torch.manual_seed(count)
     x, codebook = torch.randn(count, width, device=device) * 3, torch.randn(codes, width, device=device)
@@ -71,22 +71,22 @@ def test_more_rows_than_few(device):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_codes_that_float32_can_hardly_tell_apart(device, many, precision):
-    x, codebook = (tensor.to(device) for tensor in near_ties(40))
+    x, codebook = (tensor.to(device) for tensor in near_ties(48))
     gap = gap_in_ulp(x, codebook, codebook_lookup_triton(x, codebook, precision))
-    assert gap.max() <= ALLOWED[precision](40)
+    assert gap.max() <= ALLOWED[precision](48)
 
 
 def test_fast_is_exact_between_the_best_two(device, many):
     """Pairs of codes that bfloat16 cannot tell apart, float32 can."""
-    x, codebook = (tensor.to(device) for tensor in near_ties(40, groups=16, size=2, spread=1e-3))
+    x, codebook = (tensor.to(device) for tensor in near_ties(48, groups=16, size=2, spread=1e-3))
     gap = gap_in_ulp(x, codebook, codebook_lookup_triton(x, codebook, "fast"))
-    assert gap.max() <= ALLOWED["ieee"](40)
+    assert gap.max() <= ALLOWED["ieee"](48)
 
 
 def test_fast_can_be_wrong_among_three_by_no_more_than_it_says(device, many):
-    x, codebook = (tensor.to(device) for tensor in near_ties(40, groups=4, size=16, spread=1e-2))
+    x, codebook = (tensor.to(device) for tensor in near_ties(48, groups=4, size=16, spread=1e-2))
     gap = gap_in_ulp(x, codebook, codebook_lookup_triton(x, codebook, "fast"))
-    assert gap.max() <= ALLOWED["fast"](40)
+    assert gap.max() <= ALLOWED["fast"](48)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -94,9 +94,9 @@ def test_fast_can_be_wrong_among_three_by_no_more_than_it_says(device, many):
 def test_ties_give_the_lowest_index(device, monkeypatch, precision, few):
     """The same code twice in one tile, and again in later tiles, with scores above and below zero."""
     monkeypatch.setattr(file, "FEW_ROWS", 256 if few else 0)
-    codebook = torch.full((400, 2), 9.0)
-    codebook[[7, 11, 12, 70, 129, 399]] = torch.tensor([1.0, 0.0])
-    x = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 0.0], [-1.0, 0.0]])
+    codebook = torch.full((400, 16), 9.0)
+    codebook[[7, 11, 12, 70, 129, 399]] = torch.eye(16)[0]
+    x = torch.eye(16)[0] * torch.tensor([[1.0], [0.5], [0.0], [-1.0]])
     assert codebook_lookup_triton(x.to(device), codebook.to(device), precision).tolist() == [7, 7, 7, 7]
 
 
@@ -105,7 +105,7 @@ def test_ties_give_the_lowest_index(device, monkeypatch, precision, few):
 def test_a_row_that_is_not_a_number_gives_a_code_and_leaves_the_others_alone(device, monkeypatch, precision, few):
     monkeypatch.setattr(file, "FEW_ROWS", 256 if few else 0)
     torch.manual_seed(0)
-    x, codebook = torch.randn(4, 8, device=device), torch.randn(37, 8, device=device)
+    x, codebook = torch.randn(4, 16, device=device), torch.randn(37, 16, device=device)
     expected = codebook_lookup_ref(x, codebook)
     x[1], x[3, 2] = float("nan"), float("inf")
     found = codebook_lookup_triton(x, codebook, precision)
@@ -115,7 +115,7 @@ def test_a_row_that_is_not_a_number_gives_a_code_and_leaves_the_others_alone(dev
 
 def test_result_does_not_depend_on_how_the_codes_are_shared_out(device, many, monkeypatch):
     torch.manual_seed(0)
-    x, codebook = torch.randn(20, 9, device=device), torch.randn(300, 9, device=device)
+    x, codebook = torch.randn(20, 16, device=device), torch.randn(300, 16, device=device)
     for precision in ("ieee", "tf32x3"):
         shared_out = codebook_lookup_triton(x, codebook, precision)
         monkeypatch.setattr(file, "PROGRAMS", 1)
@@ -124,7 +124,7 @@ def test_result_does_not_depend_on_how_the_codes_are_shared_out(device, many, mo
 
 def test_strides_out_and_empty(device, many):
     torch.manual_seed(0)
-    x, codebook = torch.randn(10, 9, device=device).T, torch.randn(6, 20, device=device)[:, ::2]
+    x, codebook = torch.randn(16, 9, device=device).T, torch.randn(6, 32, device=device)[:, ::2]
     for precision in PRECISIONS:
         out = torch.full((9,), -1, device=device)
         assert codebook_lookup_triton(x, codebook, precision, out=out) is out
