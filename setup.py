@@ -57,7 +57,7 @@ setup(
         *(f"lamp_fast.kernels.{name}" for name in find_packages("kernels")),
     ],
     package_dir={"lamp_fast": "lamp_fast", "lamp_fast.kernels": "kernels"},
-    package_data={"lamp_fast": ["py.typed", "assets/**/*"]},
+    package_data={"lamp_fast": ["py.typed", "assets/**/*"], "lamp_fast.export": ["page.html", "player.js"]},
     ext_modules=[] if BUILD_NATIVE == "0" else [Extension("lamp_fast._native", [], optional=BUILD_NATIVE == "auto")],
     cmdclass={"build_ext": CMakeBuild},
 )

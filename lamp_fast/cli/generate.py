@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lamp_fast import MotionOutput
 
 DEFAULT_FOLDER, DEFAULT_SUFFIXES = Path("outputs"), (".bvh", ".npz", ".gif")
-HELD_TOGETHER = (".gif", ".png")  # several motions fit one picture; other files hold one
+HELD_TOGETHER = (".gif", ".png", ".html")  # several motions fit one picture or page; other files hold one
 
 
 def add_parser(subparsers) -> None:
@@ -45,7 +45,7 @@ def add_parser(subparsers) -> None:
         type=Path,
         nargs="+",
         metavar="PATH",
-        help=".bvh, .glb, .npz, .csv (way of the root), .gif or .png (contact sheet) files; "
+        help=".bvh, .glb, .npz, .csv (way of the root), .gif, .png (contact sheet) or .html (3D player) files; "
         f"default: {DEFAULT_FOLDER}/<prompt>.bvh, .npz and .gif",
     )
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""Writers of motions: BVH, GLB, NPZ, CSV, preview, contact sheet. `save` chooses one by the suffix of the file."""
+"""Writers of motions: BVH, GLB, NPZ, CSV, preview, contact sheet, page. `save` chooses by the suffix of the file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .coordinates import COORDINATES, Coordinates, find_coordinates
 from .glb import write_glb
 from .motion import Motion
 from .npz import write_npz
+from .page import write_page
 from .preview import write_contact_sheet, write_gif
 from .trajectory import write_trajectory
 
@@ -28,6 +29,7 @@ SUFFIXES = {
     ".csv": "way of the root",
     ".gif": "preview",
     ".png": "contact sheet",
+    ".html": "page that plays in a browser",
 }
 
 
@@ -48,7 +50,7 @@ def save(
     coordinates: str = "gltf",
     channel_order: str | None = None,
 ) -> None:
-    """Write one motion, or several side by side in a picture, to a .bvh, .glb, .npz, .csv, .gif or .png file.
+    """Write one motion, or several side by side in a picture or a page, to a file: see SUFFIXES.
 
     Args:
         fps: frames a second of a .bvh or .glb file; None keeps the motion's own. Other files keep it always: change the
@@ -68,6 +70,8 @@ def save(
     _check_options(suffix, fps, coordinates, channel_order)
     if suffix in (".gif", ".png"):
         return _save_picture(outputs, path, suffix)
+    if suffix == ".html":
+        return write_page(path, outputs)
     if len(outputs) > 1:
         raise LampError(f"a {suffix} file holds one motion, {len(outputs)} were given; save each under its own name")
     motion, space = outputs[0], find_coordinates(coordinates)

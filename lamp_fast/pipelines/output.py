@@ -108,5 +108,5 @@ class MotionOutput:
         return Clip(self.joints, self.skeleton, self.fps, self.contacts, self.frame_prompts, self.seed)
 
     def save(self, path: str | os.PathLike, **options) -> None:
-        """Write a .bvh, .glb, .npz, .csv, .gif or .png file; options as for `lamp_fast.export.save`."""
+        """Write a .bvh, .glb, .npz, .csv, .gif, .png or .html file; options as for `lamp_fast.export.save`."""
         save(self, path, **options)

@@ -29,6 +29,7 @@ LEVELS = {
     "metrics": 5,
     "data": 5,
     "export": 5,
+    "viewer": 5,
     "profiling": 5,
     "cli": 6,
     "serve": 6,

@@ -42,7 +42,8 @@ def test_wheel_works_from_a_strange_folder(tmp_path):
     tops = {name.split("/")[0] for name in names}
     assert tops == {"lamp_fast", *(top for top in tops if top.endswith(".dist-info"))}, "nothing else is installed"
     assets = [path.relative_to(ROOT).as_posix() for path in (ROOT / "lamp_fast/assets").rglob("*") if path.is_file()]
-    assert {"lamp_fast/py.typed", *assets} <= set(names)
+    page = {"lamp_fast/export/page.html", "lamp_fast/export/player.js"}
+    assert {"lamp_fast/py.typed", *page, *assets} <= set(names)
 
     site = tmp_path / "site"
     (wheel,) = tmp_path.glob("*.whl")
