@@ -21,6 +21,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="motions: .bvh, .amc, .npz, .npy")
     parser.add_argument("--clip", help="which motion of an .npz file that holds several")
     parser.add_argument("--body", type=Path, help="a mapping for a skeleton that is not recognised")
+    parser.add_argument("--body-model", type=Path, help="for AMASS: the folder of the body model")
     parser.add_argument("--fps", type=float, help="frames a second, where a file does not tell")
     parser.add_argument("--export", type=Path, metavar="PAGE", help="write one .html page that plays offline, and end")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of this machine; 0 takes a free one")
@@ -77,13 +78,13 @@ def _serve(args: argparse.Namespace, page: str) -> int:
 
 
 def _read(path: Path, args: argparse.Namespace) -> Clip:
-    """The motion of a file, with the prompts that our own .npz files hold."""
+    """The motion of a file, with the prompts that .npz files of ours hold."""
     from lamp_fast.motion.clip import Clip
     from lamp_fast.readers.arrays import npz_shapes, read_npz
     from lamp_fast.readers.motion import read_motion
 
     clip = args.clip if path.suffix.lower() == ".npz" else None
-    motion = read_motion(path, body=args.body, fps=args.fps, clip=clip)
+    motion = read_motion(path, body=args.body, body_model=args.body_model, fps=args.fps, clip=clip)
     prompts = [motion.texts[0] if motion.texts else ""] * len(motion.joints)
     if path.suffix.lower() == ".npz" and npz_shapes(path).get("frame_prompts") == (len(prompts),):
         prompts = [str(prompt) for prompt in read_npz(path, {"frame_prompts"})["frame_prompts"]]
