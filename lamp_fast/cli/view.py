@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,17 +79,19 @@ def _serve(args: argparse.Namespace, page: str) -> int:
 
 
 def _read(path: Path, args: argparse.Namespace) -> Clip:
-    """The motion of a file, with the prompts that .npz files of ours hold."""
-    from lamp_fast.motion.clip import Clip
+    """The motion of a file, with the prompts and contacts that .npz files of ours hold."""
     from lamp_fast.readers.arrays import npz_shapes, read_npz
     from lamp_fast.readers.motion import read_motion
 
-    clip = args.clip if path.suffix.lower() == ".npz" else None
+    is_npz = path.suffix.lower() == ".npz"
+    clip = args.clip if is_npz else None
     motion = read_motion(path, body=args.body, body_model=args.body_model, fps=args.fps, clip=clip)
-    prompts = [motion.texts[0] if motion.texts else ""] * len(motion.joints)
-    if path.suffix.lower() == ".npz" and npz_shapes(path).get("frame_prompts") == (len(prompts),):
-        prompts = [str(prompt) for prompt in read_npz(path, {"frame_prompts"})["frame_prompts"]]
-    return Clip(motion.joints, motion.skeleton, motion.fps, motion.contacts, prompts)
+    shapes = {"frame_prompts": (len(motion),), "contacts": (len(motion), 4)}
+    if not is_npz or not shapes.items() <= npz_shapes(path).items():
+        return motion
+    known = read_npz(path, set(shapes))
+    prompts = [str(prompt) for prompt in known["frame_prompts"]]
+    return replace(motion, frame_prompts=prompts, contacts=known["contacts"].astype(bool))
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -40,7 +40,8 @@ def render_page(motions: Sequence[Motion], names: Sequence[str] | None = None, l
 
     Args:
         motions: each with joints (T, J, 3), metres, ground at y = 0; of any skeleton, frame rate and length.
-        names: what each character is called, beside its prompt; None: by the seed, where there is one.
+        names: what each character is called, beside its prompt; None: by its own name or seed, if it
+            has one.
         live: the page asks the server it comes from for motions of the prompts that are typed into it.
 
     Raises:
@@ -78,7 +79,7 @@ def describe(motion: Motion, name: str | None = None) -> dict:
     body = build_body(joints, motion.skeleton)
     starts = [next(group)[0] for _, group in groupby(enumerate(motion.frame_prompts), key=lambda frame: frame[1])]
     if name is None:
-        name = "" if motion.seed is None else f"seed {motion.seed}"
+        name = getattr(motion, "name", "") if motion.seed is None else f"seed {motion.seed}"
     return {
         "name": name,
         "fps": float(motion.fps),

@@ -23,7 +23,7 @@ def files(tmp_path_factory):
         length = np.linalg.norm(HUMANML3D.offsets[joint])
         joints[:, joint] = joints[:, parent] + length * np.array(HUMANML3D.t_pose[joint], np.float32)
     prompts = ["a person stands"] * 20 + ["a person waits"] * 20
-    motion = Clip(joints + [0, 0.9, 0], HUMANML3D, 20.0, np.zeros((40, 4), bool), prompts)
+    motion = Clip(joints + [0, 0.9, 0], HUMANML3D, 20.0, np.eye(40, 4, dtype=bool), prompts)
     folder = tmp_path_factory.mktemp("motions")
     for name in ("stand.npz", "stand.bvh"):
         save(motion, folder / name)
@@ -42,7 +42,9 @@ def test_export(files, tmp_path, capsys):
     ours, theirs = motions(page)
     assert (ours["name"], theirs["name"]) == ("stand.npz", "stand.bvh")
     assert ours["prompts"] == [[0, "a person stands"], [20, "a person waits"]]
+    assert ours["contacts"] == [1, 2, 4, 8] + [0] * 36
     assert theirs["prompts"] == [[0, ""]]
+    assert theirs["contacts"] == [15] * 40, "found again: it stands"
     assert ours["frames"] == theirs["frames"] == 40
 
 
