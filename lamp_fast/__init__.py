@@ -13,6 +13,7 @@ _PUBLIC = {
     "MotionGenerator": "models.generator",
     "LengthPredictor": "models.length",
     "LampPipeline": "pipelines.text_to_motion",
+    "MotionCaptioner": "pipelines.motion_to_text",
     "MotionOutput": "pipelines.output",
 }
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604

@@ -107,14 +107,14 @@ class LanguageMotionModel(nn.Module):
 
     # The three passes through the shared layers.
 
-    def embed_text(self, input_ids: Tensor) -> Tensor:
-        """(B,L) -> word and position embeddings, normalised (B,L,D)."""
-        length = input_ids.shape[1]
-        if length > self.config.max_positions:
+    def embed_text(self, input_ids: Tensor, start: int = 0) -> Tensor:
+        """(B,L), which stand at position `start` and on -> word and position embeddings, normalised (B,L,D)."""
+        stop = start + input_ids.shape[1]
+        if stop > self.config.max_positions:
             raise LampError(
-                f"the text has {length} tokens but the model has {self.config.max_positions} positions; shorten it"
+                f"the text has {stop} tokens but the model has {self.config.max_positions} positions; shorten it"
             )
-        hidden = self.word_embeddings(input_ids) + self.position_embeddings.weight[:length]
+        hidden = self.word_embeddings(input_ids) + self.position_embeddings.weight[start:stop]
         return F.dropout(self.embedding_norm(hidden), self.config.dropout, self.training)
 
     def _embed_queries(self, batch: int) -> Tensor:
@@ -213,18 +213,14 @@ class LanguageMotionModel(nn.Module):
         hidden, _ = self._run_layers(self.embed_text(input_ids), 0, attended, prefix=queries)
         return self.word_head(hidden, self.word_embeddings.weight)
 
-    @torch.no_grad()
-    def generate_caption(self, latents: Tensor, lengths: Tensor | None, max_tokens: int, eos: int) -> Tensor:
-        """The likeliest word at every step -> ids (B,max_tokens) without [DEC]; `eos` fills what follows its first."""
-        _, queries = self._query_motion(latents, lengths)
-        ids = torch.full((len(latents), 1), self.dec_id, device=latents.device)
-        ended = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
-        for _ in range(max_tokens):
-            word = self.word_logits(ids, torch.ones_like(ids), queries)[:, -1].argmax(-1)
-            word = word.masked_fill(ended, eos)
-            ended = ended | (word == eos)
-            ids = torch.cat([ids, word[:, None]], 1)
-        return ids[:, 1:]
+    def next_word_logits(self, words: Tensor, past: list[KeysValues]) -> tuple[Tensor, list[KeysValues]]:
+        """words (B,) int64, said next after `past`: what `query_memory` returned, grown by every word since [DEC].
+
+        -> scores (B,V) of the word that follows, and the new past.
+        """
+        said = past[0][0].shape[2] - self.config.num_queries
+        hidden, past = self._run_layers(self.embed_text(words[:, None], said), 0, prefix=past)
+        return self.word_head(hidden[:, 0], self.word_embeddings.weight), past
 
     # Pretraining.
 

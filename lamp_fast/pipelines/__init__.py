@@ -1,1 +1,1 @@
-"""What a person calls: from words to motion."""
+"""What a person calls: from words to motion and back."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import accumulate
 from numbers import Integral, Real
 from typing import Any
@@ -23,6 +24,7 @@ from ..errors import LampError
 from ..models.decoding import DecodingOptions
 from ..models.lamp import Lamp
 from ..ranges import named
+from .motion_to_text import Caption, Motion, MotionCaptioner
 from .output import MotionOutput, Segment
 from .request import Limits, Prompts, SegmentRequest, parse
 from .tracks import Track, draw_tracks
@@ -122,6 +124,14 @@ class LampPipeline:
             for output in outputs:
                 _ = output.joints
         return outputs if several or num_samples > 1 else outputs[0]
+
+    def caption(self, motion: Motion | Sequence[Motion], **options: Any) -> Caption | list[Caption]:
+        """Describe motions by LaMP's own text head; arguments, result and errors as `MotionCaptioner`."""
+        return self._captioner(motion, **options)
+
+    @cached_property
+    def _captioner(self) -> MotionCaptioner:
+        return MotionCaptioner(self.lamp)
 
     def _read(self, requests: list[list[SegmentRequest]]) -> tuple[list[Tensor], list[list[int]]]:
         """-> for every motion the conditions (segments, D) and the lengths of its segments in tokens."""

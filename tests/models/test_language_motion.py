@@ -176,7 +176,6 @@ def test_nothing_waits_for_the_host():
         latents, codes, lengths, ids, mask = random_pairs(5)
         model(latents, codes, lengths, ids, mask, text_ids=torch.zeros(5, dtype=torch.int64)).total.backward()
         assert model.condition(ids, mask).shape == (5, CONFIG.hidden_size)
-        assert model.generate_caption(latents, lengths, max_tokens=3, eos=2).shape == (5, 3)
 
 
 def test_bfloat16_autocast_stays_close(model):
@@ -200,7 +199,6 @@ def queries_of(model, pairs):
             "text_embedding": model.text_embedding(ids, mask),
             "condition": model.condition(ids, mask),
             "matching": model.matching_logits(latents, lengths, ids, mask),
-            "caption": model.generate_caption(latents, lengths, max_tokens=5, eos=2),
         }
 
 
@@ -222,7 +220,7 @@ def test_nan_stays_in_its_sample(model):
     pairs[0][3] = torch.nan
     spoiled = queries_of(model, pairs)
     others = [0, 1, 2, 4]
-    for name in ("motion", "motion_embedding", "matching", "caption"):
+    for name in ("motion", "motion_embedding", "matching"):
         assert torch.equal(spoiled[name][others], clean[name][others]), name
     assert spoiled["motion"][3].isnan().all()
 
@@ -267,20 +265,6 @@ def test_a_word_is_predicted_from_the_motion_and_the_words_before_it(model):
     assert (difference[:4] == 0).all() and (difference[4:] > 0).all()
     _, others = model.query_memory(model.motion_projection(-latents), None)
     assert ((model.word_logits(ids, mask, others) - logits).abs().amax((0, 2)) > 0).all()
-
-
-def test_captions_are_the_likeliest_words_and_end(model):
-    latents, _, lengths, _, _ = random_pairs(5)
-    ids = model.generate_caption(latents, lengths, max_tokens=6, eos=2)
-    assert ids.shape == (5, 6) and ids.dtype == torch.int64
-    _, queries = model.query_memory(model.motion_projection(latents), lengths)
-    given = torch.cat([torch.full((5, 1), model.dec_id), ids[:, :-1]], 1)
-    expected = model.word_logits(given, torch.ones_like(given), queries).argmax(-1)
-    ended = (ids == 2).cumsum(1) - (ids == 2).long() > 0
-    assert torch.equal(ids, expected.masked_fill(ended, 2))
-    eos = ids[0, 1].item()
-    again = model.generate_caption(latents[:1], lengths[:1], max_tokens=6, eos=eos)
-    assert (again[0, ids[0].tolist().index(eos) :] == eos).all()
 
 
 class TestNegatives:

@@ -1,0 +1,156 @@
+"""From motion to words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ..backend import find_device
+from ..checkpoints.folder import load_lamp
+from ..config import FRAMES_PER_TOKEN
+from ..errors import LampError
+from ..models.captioning import CaptionOptions, CaptionWriter, LampWriter, write_captions
+from ..models.lamp import Lamp
+from ..readers.motion import read_motion
+from .output import Segment
+
+BATCH = 64  # windows that are captioned at a time
+
+
+class HasFeatures(Protocol):
+    """What `LampPipeline` makes and what `read_motion` reads."""
+
+    features: np.ndarray
+
+
+Motion = HasFeatures | np.ndarray | Tensor | str | os.PathLike
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a motion of `num_frames` frames shows.
+
+    segments: one for a motion that the model reads in one piece; of a longer one the parts that say something new.
+    score: mean log-probability of a word, the mean over the parts; nearer to 0 is surer.
+    """
+
+    segments: tuple[Segment, ...]
+    score: float
+    num_frames: int
+
+    @property
+    def text(self) -> str:
+        return ", then ".join(segment.prompt for segment in self.segments)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class MotionCaptioner:
+    """Words from motion.
+
+    >>> captioner = MotionCaptioner.from_pretrained("lamp-mini")
+    >>> print(captioner("clip.bvh"))
+
+    Args:
+        lamp: reads the motion.
+        writer: finds the words; None: LaMP's own text head.
+    """
+
+    def __init__(self, lamp: Lamp, writer: CaptionWriter | None = None):
+        self.lamp = lamp.eval()
+        self.writer = writer or LampWriter(lamp.language_motion, lamp.text_tokenizer)
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto") -> MotionCaptioner:
+        """Load as `LampPipeline.from_pretrained` does."""
+        return cls(load_lamp(name_or_folder, find_device(device)))
+
+    @torch.inference_mode()
+    def __call__(self, motion: Motion | Sequence[Motion], *, seed: int = 0, **options: Any) -> Caption | list[Caption]:
+        """Describe motions.
+
+        Args:
+            motion: one, or a list: a motion of the pipeline or of `read_motion`, features (T, F) in the data set's own
+                units, or a motion file. What is longer than the model reads at once is cut into even parts.
+            seed: with sample=True, another seed gives other words; the same seed gives the same words of a motion,
+                whatever else is asked in the same call.
+            options: of `CaptionOptions`: num_beams, length_penalty, sample, temperature, top_p.
+
+        Returns:
+            One caption for one motion, a list for a list.
+
+        Raises:
+            LampError: a file that cannot be read; features of another width, fewer than 4 frames or not finite;
+                options or a seed out of range.
+        """
+        chosen = _options(options)
+        several = isinstance(motion, (list, tuple))
+        features = [self._features(m) for m in (motion if several else [motion])]
+        if not features:
+            raise LampError("there is no motion to describe; give one or more")
+        windows = [(i, start, part) for i, whole in enumerate(features) for start, part in self._cut(whole)]
+        texts, scores = [], []
+        for first in range(0, len(windows), BATCH):
+            chunk = windows[first : first + BATCH]
+            latents, lengths = self._encode([part for _, _, part in chunk])
+            samples = torch.tensor([start for _, start, _ in chunk])
+            ids, score = write_captions(self.writer, latents, lengths, chosen, seed=seed, samples=samples)
+            texts += self.writer.decode(ids)
+            scores += score.tolist()
+        captions = []
+        for i, whole in enumerate(features):
+            own = [n for n, (of, _, _) in enumerate(windows) if of == i]
+            said = [Segment(texts[n], windows[n][1]) for n in own]
+            new = [segment for n, segment in enumerate(said) if n == 0 or segment.prompt != said[n - 1].prompt]
+            captions.append(Caption(tuple(new), float(np.mean([scores[n] for n in own])), len(whole)))
+        return captions if several else captions[0]
+
+    def _features(self, motion: Motion) -> Tensor:
+        """-> (T, F) float32, checked."""
+        if isinstance(motion, (str, os.PathLike)):
+            motion = read_motion(motion)
+        values = getattr(motion, "features", motion)
+        width = self.lamp.skeleton.feature_dim
+        if not isinstance(values, (np.ndarray, Tensor)) or values.ndim != 2 or values.shape[1] != width:
+            found = tuple(values.shape) if isinstance(values, (np.ndarray, Tensor)) else type(motion).__name__
+            raise LampError(f"the motion is {found}, expected a motion file or features of shape (frames, {width})")
+        if len(values) < FRAMES_PER_TOKEN:
+            raise LampError(f"the motion has {len(values)} frames, expected at least {FRAMES_PER_TOKEN}")
+        values = torch.as_tensor(values).to(self.lamp.device, torch.float32)
+        if not values.isfinite().all():
+            raise LampError("features hold NaN or infinite values; repair or drop those frames")
+        return values
+
+    def _cut(self, features: Tensor) -> list[tuple[int, Tensor]]:
+        """Even windows that the model reads in one piece, each with its first frame."""
+        tokens = len(features) // FRAMES_PER_TOKEN
+        parts = -(-tokens // self.lamp.config.language_motion.num_queries)
+        edges = [FRAMES_PER_TOKEN * (tokens * i // parts) for i in range(parts + 1)]
+        return [(a, features[a:b]) for a, b in zip(edges, edges[1:])]
+
+    def _encode(self, windows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """-> latents (B, N, code_dim) and lengths (B,) in tokens, or None where the model was trained on padding."""
+        normal = [(window - self.lamp.mean) / self.lamp.std for window in windows]
+        config = self.lamp.config.language_motion
+        if config.padding == "released":
+            frames = FRAMES_PER_TOKEN * config.num_queries
+            padded = torch.stack([torch.nn.functional.pad(x, (0, 0, 0, frames - len(x))) for x in normal])
+            return self.lamp.tokenizer.encode(padded), None
+        latents = [self.lamp.tokenizer.encode(x[None])[0] for x in normal]
+        return pad_sequence(latents, batch_first=True), torch.tensor([len(x) for x in latents], device=self.lamp.device)
+
+
+def _options(options: dict[str, Any]) -> CaptionOptions:
+    unknown = sorted(options.keys() - CaptionOptions.__dataclass_fields__.keys())
+    if unknown:
+        known = ", ".join(CaptionOptions.__dataclass_fields__)
+        raise LampError(f"caption: there is no option {unknown[0]}; there are {known}")
+    return CaptionOptions(**options)
