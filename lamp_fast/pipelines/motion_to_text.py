@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from ..backend import find_device
 from ..checkpoints.folder import load_lamp
@@ -18,19 +17,15 @@ from ..config import FRAMES_PER_TOKEN
 from ..errors import LampError
 from ..models.captioning import CaptionOptions, CaptionWriter, LampWriter, write_captions
 from ..models.lamp import Lamp
+from ..motion.clip import Clip
+from ..motion.features import joints_to_features
 from ..readers.motion import read_motion
-from .output import Segment
+from .output import MotionOutput, Segment
 
 BATCH = 64  # windows that are captioned at a time
 
 
-class HasFeatures(Protocol):
-    """What `LampPipeline` makes and what `read_motion` reads."""
-
-    features: np.ndarray
-
-
-Motion = HasFeatures | np.ndarray | Tensor | str | os.PathLike
+Motion = MotionOutput | Clip | np.ndarray | Tensor | str | os.PathLike
 
 
 @dataclass(frozen=True)
@@ -62,9 +57,13 @@ class MotionCaptioner:
     Args:
         lamp: reads the motion.
         writer: finds the words; None: LaMP's own text head.
+
+    Raises:
+        LampError: a model that reads no motions.
     """
 
     def __init__(self, lamp: Lamp, writer: CaptionWriter | None = None):
+        lamp.require("reads_motion")
         self.lamp = lamp.eval()
         self.writer = writer or LampWriter(lamp.language_motion, lamp.text_tokenizer)
 
@@ -78,8 +77,9 @@ class MotionCaptioner:
         """Describe motions.
 
         Args:
-            motion: one, or a list: a motion of the pipeline or of `read_motion`, features (T, F) in the data set's own
-                units, or a motion file. What is longer than the model reads at once is cut into even parts.
+            motion: one, or a list: a motion of the pipeline, a `Clip` such as `read_motion` reads, features (T, F) in
+                the data set's own units, or a motion file. What is longer than the model reads at once is cut into
+                even parts.
             seed: with sample=True, another seed gives other words; the same seed gives the same words of a motion,
                 whatever else is asked in the same call.
             options: of `CaptionOptions`: num_beams, length_penalty, sample, temperature, top_p.
@@ -100,7 +100,7 @@ class MotionCaptioner:
         texts, scores = [], []
         for first in range(0, len(windows), BATCH):
             chunk = windows[first : first + BATCH]
-            latents, lengths = self._encode([part for _, _, part in chunk])
+            latents, lengths = self.lamp.read_motions([part for _, _, part in chunk])
             samples = torch.tensor([start for _, start, _ in chunk])
             ids, score = write_captions(self.writer, latents, lengths, chosen, seed=seed, samples=samples)
             texts += self.writer.decode(ids)
@@ -117,7 +117,10 @@ class MotionCaptioner:
         """-> (T, F) float32, checked."""
         if isinstance(motion, (str, os.PathLike)):
             motion = read_motion(motion)
-        values = getattr(motion, "features", motion)
+        if isinstance(motion, Clip):
+            values = joints_to_features(motion.joints, motion.skeleton)
+        else:
+            values = motion.features if isinstance(motion, MotionOutput) else motion
         width = self.lamp.skeleton.feature_dim
         if not isinstance(values, (np.ndarray, Tensor)) or values.ndim != 2 or values.shape[1] != width:
             found = tuple(values.shape) if isinstance(values, (np.ndarray, Tensor)) else type(motion).__name__
@@ -132,20 +135,9 @@ class MotionCaptioner:
     def _cut(self, features: Tensor) -> list[tuple[int, Tensor]]:
         """Even windows that the model reads in one piece, each with its first frame."""
         tokens = len(features) // FRAMES_PER_TOKEN
-        parts = -(-tokens // self.lamp.config.language_motion.num_queries)
+        parts = -(-tokens // self.lamp.max_tokens)
         edges = [FRAMES_PER_TOKEN * (tokens * i // parts) for i in range(parts + 1)]
         return [(a, features[a:b]) for a, b in zip(edges, edges[1:])]
-
-    def _encode(self, windows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """-> latents (B, N, code_dim) and lengths (B,) in tokens, or None where the model was trained on padding."""
-        normal = [(window - self.lamp.mean) / self.lamp.std for window in windows]
-        config = self.lamp.config.language_motion
-        if config.padding == "released":
-            frames = FRAMES_PER_TOKEN * config.num_queries
-            padded = torch.stack([torch.nn.functional.pad(x, (0, 0, 0, frames - len(x))) for x in normal])
-            return self.lamp.tokenizer.encode(padded), None
-        latents = [self.lamp.tokenizer.encode(x[None])[0] for x in normal]
-        return pad_sequence(latents, batch_first=True), torch.tensor([len(x) for x in latents], device=self.lamp.device)
 
 
 def _options(options: dict[str, Any]) -> CaptionOptions:

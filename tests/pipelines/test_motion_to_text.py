@@ -50,21 +50,6 @@ def test_a_long_motion_is_cut_evenly(captioner, features):
     assert caption.segments[0].start == 0 and all(segment.start in (0, 36, 72) for segment in caption.segments)
 
 
-def test_released_padding(tiny_lamp, features):
-    """The release pads every motion to the length of the queries, and the queries read the padding."""
-    import copy
-    import dataclasses
-
-    lamp = copy.deepcopy(tiny_lamp)
-    model = lamp.language_motion
-    model.config = dataclasses.replace(model.config, padding="released")
-    lamp.config = dataclasses.replace(lamp.config, language_motion=model.config)
-    latents, lengths = MotionCaptioner(lamp)._encode([torch.from_numpy(features[3])])
-    padded = torch.zeros(1, 48, 263)
-    padded[0, :23] = torch.from_numpy(features[3])
-    assert lengths is None and torch.equal(latents, lamp.tokenizer.encode(padded))
-
-
 @pytest.mark.parametrize(
     "motion, options, message",
     [
