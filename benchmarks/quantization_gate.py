@@ -33,7 +33,7 @@ from lamp_fast.checkpoints.folder import load_lamp
 from lamp_fast.data import open_dataset
 from lamp_fast.data.encoded import EncodedClip, encode_clips
 from lamp_fast.metrics.retrieval import text_to_motion_recall
-from lamp_fast.models.decoding import DecodingOptions, draw_masked, generate, model_score
+from lamp_fast.models.decoding import DecodingOptions, draw_masked, generate, masked_counts, model_score
 from lamp_fast.models.generator import MotionGenerator
 from lamp_fast.models.lamp import Lamp
 from lamp_fast.models.quantization import SCHEMES, quantize_generator, quantize_weight
@@ -124,7 +124,8 @@ def divergences(
     beyond = torch.arange(int(asked.lengths.max())) >= asked.lengths[:, None]
     ids = torch.full(beyond.shape, config.mask_id).masked_fill(beyond, config.pad_id)
     seeds = torch.zeros_like(asked.samples)
-    return draw_masked(watched, ids, config.num_codes, options, seeds=seeds, samples=asked.samples), found
+    counts = masked_counts(asked.lengths, options.num_inference_steps)
+    return draw_masked(watched, ids, counts, config.num_codes, options, seeds=seeds, samples=asked.samples), found
 
 
 def shown_and_recall(lamp: Lamp, tokens: Tensor, asked: Requests) -> tuple[int, float]:
