@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from lamp_fast import LampError, __version__
 
-from . import bench, caption, convert, data, env, eval, generate, pack, profile, train, view
+from . import bench, caption, convert, convert_motion, data, env, eval, generate, pack, profile, train, view
 
 # Each module offers add_parser(subparsers), which sets `run` as default, and run(args) -> exit code. What is slow to
 # import, torch above all, is imported inside run().
-COMMANDS = (generate, caption, view, data, train, pack, convert, eval, bench, profile, env)
+COMMANDS = (generate, convert_motion, caption, view, data, train, pack, convert, eval, bench, profile, env)
 
 # The extra that brings a package which only some commands need.
 EXTRAS = {"accelerate": "train", "tensorboard": "train", "matplotlib": "bench", "nvtx": "profile"}

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import LampError
 from ..files import check_writable
 from ..motion.animation import Animation, animate
 from ..motion.rotations import EULER_ORDERS
 from .bvh import write_bvh
 from .coordinates import COORDINATES, Coordinates, find_coordinates
-from .glb import write_glb
+from .glb import about, write_glb
 from .motion import Motion
 from .npz import write_npz
 from .page import write_page
@@ -100,18 +98,6 @@ def save_animation(
     if channel_order is not None:
         animation = replace(animation, orders=(channel_order.upper(),) * len(animation.names))
     write_bvh(path, animation)
-
-
-def about(motion: Motion) -> dict:
-    """What a GLB tells beside: prompt, seed, and for each foot joint its contacts as [start, end] in seconds."""
-    feet = [motion.skeleton.joint_names[j] for j in (*motion.skeleton.left_foot, *motion.skeleton.right_foot)]
-    contacts = {name: _spans(down, motion.fps) for name, down in zip(feet, np.asarray(motion.contacts).T)}
-    return {"prompt": motion.prompt, "seed": motion.seed, "contacts": contacts}
-
-
-def _spans(down: np.ndarray, fps: float) -> list[list[float]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], down.astype(int), [0]])))
-    return [[round(float(start) / fps, 6), round(float(end) / fps, 6)] for start, end in edges.reshape(-1, 2)]
 
 
 def _check_options(suffix: str, fps: float | None, coordinates: str, channel_order: str | None) -> None:

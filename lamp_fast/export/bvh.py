@@ -14,19 +14,20 @@ CENTIMETRES = 100.0
 END_SITE = 0.6  # length of an end site, in lengths of the bone that it continues
 
 
-def write_bvh(path: str | os.PathLike, animation: Animation) -> None:
+def write_bvh(path: str | os.PathLike, animation: Animation, units: float = CENTIMETRES) -> None:
     """Write one animation; each joint's channels stand in the order that `animation.orders` names.
 
-    Raises `LampError` for an unknown order and for a path that cannot be written.
+    units: the file's unit of length, so many in a metre. Raises `LampError` for an unknown order and for a path that
+    cannot be written.
     """
     by_joint = zip(animation.rotations.swapaxes(0, 1), animation.orders)
     angles = np.stack([quaternion_to_euler(q, order.lower()) for q, order in by_joint], axis=1)
     lines, columns = ["HIERARCHY"], []
-    _write_joint(lines, columns, 0, "", animation)
+    _write_joint(lines, columns, 0, "", animation, units)
     frames = len(animation.root)
     lines += ["MOTION", f"Frames: {frames}", f"Frame Time: {1 / animation.fps:.6f}"]
     turns = _without_jumps(angles)[:, columns].reshape(frames, -1)
-    values = np.concatenate([animation.root * CENTIMETRES, turns], axis=1)
+    values = np.concatenate([animation.root * units, turns], axis=1)
     values = np.round(values, 5) + 0.0  # no "-0"
     lines += [" ".join(f"{v:.5f}" for v in frame) for frame in values.tolist()]
     with new_file(path) as file:
@@ -45,10 +46,12 @@ def _without_jumps(angles: np.ndarray) -> np.ndarray:
     return angles
 
 
-def _write_joint(lines: list[str], columns: list[int], joint: int, indent: str, animation: Animation) -> None:
+def _write_joint(
+    lines: list[str], columns: list[int], joint: int, indent: str, animation: Animation, units: float
+) -> None:
     """Append a joint and what hangs on it to `lines`; `columns` collects the joints in the order of the file."""
     columns.append(joint)
-    offset = animation.offsets[joint] * CENTIMETRES
+    offset = animation.offsets[joint] * units
     rotations = " ".join(f"{axis}rotation" for axis in animation.orders[joint])
     channels = f"3 {rotations}" if joint else f"6 Xposition Yposition Zposition {rotations}"
     lines += [
@@ -59,7 +62,7 @@ def _write_joint(lines: list[str], columns: list[int], joint: int, indent: str, 
     ]
     children = [child for child, parent in enumerate(animation.parents) if parent == joint]
     for child in children:
-        _write_joint(lines, columns, child, indent + "  ", animation)
+        _write_joint(lines, columns, child, indent + "  ", animation, units)
     if not children:
         lines += [f"{indent}  End Site", f"{indent}  {{"]
         lines += [f"{indent}    OFFSET {_vector(offset * END_SITE)}", f"{indent}  }}"]

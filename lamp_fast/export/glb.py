@@ -15,14 +15,15 @@ import numpy as np
 from .. import __version__
 from ..files import new_file
 from ..motion.animation import Animation
+from .motion import Motion
 from .stick_body import rest_joints, stick_body
 
 FLOAT, UNSIGNED_BYTE = 5126, 5121
 COMPONENTS = {np.dtype("<f4"): FLOAT, np.dtype("u1"): UNSIGNED_BYTE}
 ARRAY_BUFFER = 34962
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
-SIDES = {"left": ("l_", "Left", "left"), "right": ("r_", "Right", "right")}
-COLOURS = {"": (0.22, 0.26, 0.33), "left": (0.13, 0.42, 0.75), "right": (0.82, 0.33, 0.16)}
+COLOURS = {"": (0.22, 0.26, 0.33), "l": (0.13, 0.42, 0.75), "r": (0.82, 0.33, 0.16)}
+SIDES = {"": "middle", "l": "left", "r": "right"}
 
 
 class Buffer:
@@ -81,7 +82,7 @@ def _add_body(buffer: Buffer, animation: Animation) -> None:
     joints = list(range(len(rest)))
     document["skins"] = [{"joints": joints, "skeleton": 0, "inverseBindMatrices": buffer.add(inverse, "MAT4")}]
     document["materials"], primitives = [], []
-    for side, part in stick_body(animation, SIDES).items():
+    for side, part in stick_body(animation).items():
         indices, weights = np.zeros((2, len(part.joints), 4))
         indices[:, 0], weights[:, 0] = part.joints, 1
         attributes = {
@@ -92,7 +93,7 @@ def _add_body(buffer: Buffer, animation: Animation) -> None:
         }
         primitives.append({"attributes": attributes, "material": len(document["materials"])})
         surface = {"baseColorFactor": [*COLOURS[side], 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.8}
-        document["materials"].append({"name": side or "middle", "pbrMetallicRoughness": surface})
+        document["materials"].append({"name": SIDES[side], "pbrMetallicRoughness": surface})
     document["meshes"] = [{"name": "sticks", "primitives": primitives}]
 
 
@@ -110,6 +111,18 @@ def add_animation(buffer: Buffer, animation: Animation, nodes: list[int], name: 
         move(joint, "rotation", np.roll(animation.rotations[:, joint], -1, axis=-1), "VEC4")  # w last
     moves = {"name": name, "samplers": samplers, "channels": channels, "extras": dict(extras)}
     buffer.document.setdefault("animations", []).append(moves)
+
+
+def about(motion: Motion) -> dict:
+    """What a GLB tells beside: prompt, seed, and for each foot joint its contacts as [start, end] in seconds."""
+    feet = [motion.skeleton.joint_names[j] for j in (*motion.skeleton.left_foot, *motion.skeleton.right_foot)]
+    contacts = {name: _spans(down, motion.fps) for name, down in zip(feet, np.asarray(motion.contacts).T)}
+    return {"prompt": motion.prompt, "seed": motion.seed, "contacts": contacts}
+
+
+def _spans(down: np.ndarray, fps: float) -> list[list[float]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], down.astype(int), [0]])))
+    return [[round(float(start) / fps, 6), round(float(end) / fps, 6)] for start, end in edges.reshape(-1, 2)]
 
 
 def write_document(path: str | os.PathLike, document: dict, data: bytes) -> None:

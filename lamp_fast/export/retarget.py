@@ -10,33 +10,32 @@ import numpy as np
 
 from ..errors import LampError
 from ..motion.animation import Animation, animate
-from ..motion.kinematics import body_frames
-from ..motion.rotations import qbetween, qcontinuous, qinv, qmul, qrot, slerp
+from ..motion.rotations import qcontinuous, qinv, qmul, slerp
 from ..motion.skeleton import HUMANML3D, Skeleton
-from . import about
-from .bvh import CENTIMETRES, write_bvh
+from .bvh import write_bvh
 from .coordinates import Coordinates
-from .glb import Buffer, add_animation, write_document, write_glb
+from .glb import Buffer, about, add_animation, write_document, write_glb
 from .motion import Motion
 from .target import Target, rotation_part
 
+NEAR_FLOOR = 0.1  # metres: a character whose lowest joint lies between 0 and this stands on a floor at 0
+SOLE = 0.02  # metres from the lowest joint of other characters down to the floor
 SPINE = ("pelvis", "spine1", "spine2", "spine3")
-FLAT_FOOT = np.radians(30)  # how far a bone from ankle to toe points down while the sole is flat, where nothing tells
+SLOPED = np.radians(10)  # less than this a bone from ankle to toe does not point down in a pose with flat soles
 
 
 def retarget(motion: Motion, target: Target) -> Animation:
-    """The motion on the target's skeleton, told from its rest pose, in our axes and metres.
+    """The motion on the target's skeleton, in our axes and metres.
 
-    Limbs, neck and feet get the directions of ours, pelvis and chest the frames, the joints of the spine, however many,
-    what lies between; other joints stay as they are on their parents. The path is scaled by the length of the legs, and
-    ankles that stand get the height that they have in the target's rest pose.
+    Limbs, neck and head get the directions of ours, pelvis and chest the frames, the joints of the spine, however many,
+    what lies between; feet that stand flat get the slope that theirs have; other joints stay on their parents as they
+    are. The path is scaled by the length of the legs, and ankles that stand get the height that they have at rest.
 
     Raises `LampError` for a motion of another skeleton than HumanML3D's.
     """
     if motion.skeleton != HUMANML3D:
         raise LampError(f"the motion has the skeleton {motion.skeleton.name}, expected {HUMANML3D.name}")
-    turns = _source_turns(motion)
-    world = _world_turns(target, turns, motion)
+    world = _world_turns(motion, target)
     parents = np.array(target.parents)
     rotations = qmul(qinv(world[:, np.maximum(parents, 0)]), world)
     rotations[:, 0] = world[:, 0]
@@ -80,9 +79,9 @@ def save_retargeted(motion: Motion, path: str | os.PathLike, target: Target, fps
     write_bvh(path, theirs.animation(animation), units=1 / target.unit)
 
 
-def _source_turns(motion: Motion) -> dict[str, np.ndarray]:
+def _turns(joints: np.ndarray, skeleton: Skeleton, fps: float) -> dict[str, np.ndarray]:
     """World rotation (T, 4) of each of our joints, from the T-pose."""
-    ours = animate(motion.joints, motion.skeleton, motion.fps)
+    ours = animate(joints, skeleton, fps)
     world: list[np.ndarray] = []
     for joint, parent in enumerate(ours.parents):
         local = ours.rotations[:, joint]
@@ -90,42 +89,61 @@ def _source_turns(motion: Motion) -> dict[str, np.ndarray]:
     return dict(zip(ours.names, world))
 
 
-def _world_turns(target: Target, turns: dict[str, np.ndarray], motion: Motion) -> np.ndarray:
-    """How far (T, K, 4) each joint of the target turns in the world, from its rest pose."""
-    skeleton = motion.skeleton
-    rest = target.joints
-    bones = {joint: rest[joint] - rest[parent] for parent, joint in skeleton.bones}
-    t_pose = _calibrated(motion, turns)
-    theirs: dict[int, np.ndarray] = {}
-    for joint, name in enumerate(skeleton.joint_names):
-        node, children = target.node(name), skeleton.children[joint]
-        if node is not None and name not in SPINE and len(children) == 1:
-            theirs[node] = qmul(turns[name], qbetween(bones[children[0]][None], t_pose[children[0]][None]))
-    theirs |= _spine(target, turns, bones, skeleton)
+def _world_turns(motion: Motion, target: Target) -> np.ndarray:
+    """How far (T, K, 4) each joint of the target is turned in the world.
 
-    still = np.tile([1.0, 0, 0, 0], (len(motion.joints), 1))
+    A joint turns from the target's pose as far as ours does from the same pose of ours.
+    """
+    skeleton = motion.skeleton
+    ours = _turns(motion.joints, skeleton, motion.fps)
+    same = _turns(target.joints[None].astype(np.float32), skeleton, motion.fps)
+    change = {name: qmul(turns, qinv(same[name])) for name, turns in ours.items()}
+    for ankle, flat in zip(("l_ankle", "r_ankle"), _flat_feet(motion, target)):
+        change[ankle] = qmul(ours[ankle], qmul(flat, qinv(same[ankle])))
+
+    moved = {}
+    for joint, name in enumerate(skeleton.joint_names):
+        node = target.node(name)
+        if node is not None and name not in SPINE and skeleton.children[joint]:
+            moved[node] = change[name]
+    path = _path(target)
+    for i, node in enumerate(path):
+        part = 3 * i / max(len(path) - 1, 1)
+        low = min(int(part), 2)
+        moved[node] = slerp(change[SPINE[low]], change[SPINE[low + 1]], part - low)
+
+    pose = target.axes_turned(target.turns)
     world: list[np.ndarray] = []
     for joint, parent in enumerate(target.parents):
-        world.append(theirs.get(joint, still if parent < 0 else world[parent]))
+        if joint in moved:
+            world.append(qmul(moved[joint], pose[joint][None]))
+        elif parent < 0:
+            world.append(np.tile(pose[joint], (len(motion.joints), 1)))
+        else:
+            world.append(qmul(world[parent], qmul(qinv(pose[parent]), pose[joint])[None]))
     return np.stack(world, axis=1)
 
 
-def _spine(
-    target: Target, turns: dict[str, np.ndarray], bones: dict[int, np.ndarray], skeleton: Skeleton
-) -> dict[int, np.ndarray]:
-    """The joints from the pelvis to the one on which the neck hangs."""
-    arrays = {joint: bone[None] for joint, bone in bones.items()}
-    frames = [qinv(frame) for frame in body_frames(arrays, skeleton).values()]
-    path = _path(target)
-    theirs = {path[0]: qmul(turns["pelvis"], frames[0]), path[-1]: qmul(turns["spine3"], frames[1])}
-    places = target.places
-    for i in range(1, len(path) - 1):
-        part = 3 * i / (len(path) - 1)
-        low = min(int(part), 2)
-        turn = slerp(turns[SPINE[low]], turns[SPINE[low + 1]], part - low)
-        bone = (places[path[i + 1]] - places[path[i]])[None]
-        theirs[path[i]] = qmul(turn, qbetween(bone, np.array([[0.0, 1, 0]])))
-    return theirs
+def _flat_feet(motion: Motion, target: Target) -> list[np.ndarray]:
+    """For each foot the turn (1, 4) about X by which their bone from ankle to toe points further down than ours while
+    the sole is flat: in their rest pose, and while our feet stand. None where their rest pose does not tell."""
+    skeleton, still = motion.skeleton, np.array([[1.0, 0, 0, 0]])
+    flat = []
+    for side, (ankle, toe) in enumerate((skeleton.left_foot, skeleton.right_foot)):
+        theirs = _pitch(target.joints[toe] - target.joints[ankle])
+        down = np.asarray(motion.contacts)[:, 2 * side + 1]
+        if not target.poses_at_rest or theirs < SLOPED or not down.any():
+            flat.append(still)
+            continue
+        ours = np.median(_pitch(motion.joints[down, toe] - motion.joints[down, ankle]))
+        half = (theirs - ours) / 2
+        flat.append(np.array([[np.cos(half), np.sin(half), 0, 0]]))
+    return flat
+
+
+def _pitch(bone: np.ndarray) -> np.ndarray:
+    """Radians by which bones (..., 3) point down."""
+    return np.arctan2(-bone[..., 1], np.linalg.norm(bone[..., [0, 2]], axis=-1))
 
 
 def _path(target: Target) -> list[int]:
@@ -147,39 +165,17 @@ def _pelvis(target: Target) -> int:
     return pelvis
 
 
-def _calibrated(motion: Motion, turns: dict[str, np.ndarray]) -> np.ndarray:
-    """Our T-pose (J, 3), but for two bones that never point along its axes.
-
-    A neck leans forwards and a sole is flat while its bone points down. What ours do on average, and while standing,
-    counts as what the target does in its rest pose.
-    """
-    skeleton, joints = motion.skeleton, motion.joints.astype(np.float64)
-    t_pose = np.array(skeleton.t_pose, dtype=np.float64)
-    index = skeleton.joint_names.index
-    lean = qrot(qinv(turns["spine3"]), joints[:, index("head")] - joints[:, index("neck")]).mean(0)
-    lean[0] = 0
-    if lean[1] > abs(lean[2]):
-        t_pose[index("head")] = lean / np.linalg.norm(lean)
-    for side, (ankle, toe) in enumerate((skeleton.left_foot, skeleton.right_foot)):
-        down = np.asarray(motion.contacts)[:, 2 * side + 1]
-        bone = joints[:, toe] - joints[:, ankle]
-        pitch = np.arctan2(-bone[:, 1], np.linalg.norm(bone[:, [0, 2]], axis=-1))
-        flat = float(np.median(pitch[down])) if down.any() else FLAT_FOOT
-        t_pose[toe] = [0, -np.sin(flat), np.cos(flat)]
-    return t_pose
-
-
 def _pelvis_path(motion: Motion, target: Target) -> np.ndarray:
     """(T, 3) metres: where the target's pelvis goes."""
     skeleton, ours, rest = motion.skeleton, motion.joints.astype(np.float64), target.joints
     ankles = [skeleton.left_foot[0], skeleton.right_foot[0]]
     scale = _legs(rest[None], skeleton).mean() / _legs(ours, skeleton).mean()
-    lowest = target.places[:, 1].min()
-    floor = 0.0 if 0 <= lowest < 0.1 else lowest
-    their_height = rest[ankles, 1].mean() - floor
-    our_height = np.percentile(ours[:, ankles, 1].min(axis=1), 10)
     path = scale * ours[:, 0]
-    path[:, 1] += their_height - scale * our_height
+    slopes = [_pitch(rest[toe] - rest[ankle]) for ankle, toe in (skeleton.left_foot, skeleton.right_foot)]
+    if target.poses_at_rest and min(slopes) > SLOPED:
+        lowest = rest[:, 1].min()
+        floor = 0.0 if 0 <= lowest < NEAR_FLOOR else lowest - SOLE
+        path[:, 1] += rest[ankles, 1].mean() - floor - scale * np.percentile(ours[:, ankles, 1].min(axis=1), 10)
     return path
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..motion.animation import Animation
+from ..readers.bodies import split_name
 
 WIDTH = 0.15  # of a stick at its widest, in lengths of its bone
 THICKEST, THINNEST = 0.055, 0.03  # metres
+SHORTEST = 1e-4  # metres of a bone that gets a stick
 WIDEST_AT = 0.25  # of the bone's length
 HEAD_SIZE = 0.1  # metres from the middle of the head to its top
 
@@ -23,23 +25,20 @@ class Triangles:
     joints: np.ndarray
 
 
-def stick_body(animation: Animation, sides: dict[str, tuple[str, ...]]) -> dict[str, Triangles]:
-    """A double pyramid along every bone, moved by the joint where the bone starts, and a head; one part for each side.
+def stick_body(animation: Animation) -> dict[str, Triangles]:
+    """A double pyramid along every bone, moved by the joint where the bone starts, and a head.
 
-    sides: part -> beginnings of the names of the joints that belong to it; the part "" takes the others.
+    One part for each side of the body, told from the names of the joints: "l", "r" and "" for the middle.
     """
     rest = rest_joints(animation)
-    solids: dict[str, list[tuple[np.ndarray, int]]] = {side: [] for side in ["", *sides]}
+    solids: dict[str, list[tuple[np.ndarray, int]]] = {"": [], "l": [], "r": []}
     for joint, parent in enumerate(animation.parents):
-        length = np.linalg.norm(animation.offsets[joint])
-        if parent < 0 or length < 1e-4:
-            continue
-        starts = [side for side, begins in sides.items() if animation.names[joint].startswith(begins)]
-        solids[starts[0] if starts else ""].append((_double_pyramid(rest[parent], rest[joint]), parent))
-    if "head" in animation.names:
-        head = animation.names.index("head")
-        middle = rest[head] + [0, 0.5 * HEAD_SIZE, 0]
-        solids[""].append((_octahedron(middle, HEAD_SIZE * np.array([0.75, 1.0, 0.85])), head))
+        side, part = split_name(animation.names[joint])
+        if parent >= 0 and np.linalg.norm(animation.offsets[joint]) > SHORTEST:
+            solids[side].append((_double_pyramid(rest[parent], rest[joint]), parent))
+        if (side, part) == ("", "head"):
+            middle = rest[joint] + [0, 0.5 * HEAD_SIZE, 0]
+            solids[""].append((_octahedron(middle, HEAD_SIZE * np.array([0.75, 1.0, 0.85])), joint))
     return {side: _join(parts) for side, parts in solids.items() if parts}
 
 

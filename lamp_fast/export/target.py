@@ -14,13 +14,14 @@ import numpy as np
 from ..errors import LampError
 from ..motion.rotations import matrix_to_quaternion
 from ..readers.bodies import JOINTS, BodyMap
-from ..readers.bvh import open_bvh
-from ..readers.hierarchy import Hierarchy
+from ..readers.bvh import BvhFile, open_bvh
+from ..readers.hierarchy import Hierarchy, about_axis
 from ..readers.motion import find_body
 from .glb import BINARY_CHUNK, JSON_CHUNK
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 100_000
+UPRIGHT = 0.8  # cosine of how far spine, thighs and shins may lean in a pose that stands
 LEG = 0.8  # metres from hip to ankle of a grown person: tells the unit of a file that does not
 UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0564444)  # metres, centimetres, millimetres, inches, CMU's unit
 
@@ -30,8 +31,10 @@ class Target:
     """A skeleton of K joints, parents first, and which of them play the part of ours.
 
     Attributes:
-        rest: (K, 3) the joints in the rest pose, in the file's axes and unit.
+        rest: (K, 3) the joints when nothing is turned, in the file's axes and unit.
         body: where our 22 joints are in it.
+        pose, turns: (K, 3) and (K, 4) the joints in a pose of a standing body, and how far each is turned in it; the
+            rest pose, or, where that is no pose of a body, the first frame of a BVH file.
         axes: (3, 3) turns the file's axes into ours. unit: metres in one unit of the file.
         orders: (K,) Euler orders of a BVH file's channels; "ZXY" in others.
         document, data: the two chunks of a GLB file; nodes: (K,) its nodes; world: (K, 4, 4) their rest transforms.
@@ -42,6 +45,8 @@ class Target:
     parents: tuple[int, ...]
     rest: np.ndarray
     body: BodyMap
+    pose: np.ndarray
+    turns: np.ndarray
     axes: np.ndarray
     unit: float
     orders: tuple[str, ...]
@@ -52,15 +57,21 @@ class Target:
 
     @property
     def places(self) -> np.ndarray:
-        """(K, 3) the rest pose in our axes, metres."""
+        """(K, 3) the joints when nothing is turned, in our axes, metres."""
         return self.unit * self.rest @ self.axes.T
 
     @property
     def joints(self) -> np.ndarray:
-        """(22, 3) the rest pose of our joints, in our axes, metres."""
-        points = self.body.points
-        indices = [self.names.index(name) for name in points]
-        return self.body.weights(points) @ self.places[indices]
+        """(22, 3) our joints in `pose`, in our axes, metres."""
+        return self.unit * _our_joints(self.names, self.pose, self.body) @ self.axes.T
+
+    def axes_turned(self, turns: np.ndarray) -> np.ndarray:
+        """Quaternions (..., 4) in the file's axes, in ours."""
+        return np.concatenate([turns[..., :1], turns[..., 1:] @ self.axes.T], axis=-1)
+
+    @property
+    def poses_at_rest(self) -> bool:
+        return self.pose is self.rest
 
     def node(self, joint: str) -> int | None:
         """The joint of this skeleton that lies where our joint of that name does; None where it lies between two."""
@@ -93,8 +104,30 @@ def _read_bvh(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
     parents = (-1, *(new[file.parents[i]] for i in joints[1:]))
     orders = tuple("".join("XYZ"[axis] for _, axis, turns in file.channels[i] if turns) for i in joints)
     orders = tuple(order if sorted(order) == ["X", "Y", "Z"] else "ZXY" for order in orders)
-    hierarchy = Hierarchy(names, parents, file.hierarchy.rest[joints])
-    return Target(path, names, parents, hierarchy.rest, *_placed(hierarchy, path, body), orders)
+    rest = file.hierarchy.rest[joints]
+    body = find_body(Hierarchy(names, parents, rest), path, body)
+    pose, turns = rest, np.tile([1.0, 0, 0, 0], (len(names), 1))
+    if not _stands(names, rest, body):
+        places, rotations = _first_frame(file)
+        pose, turns = places[joints], matrix_to_quaternion(rotations[joints])
+    return Target(path, names, parents, rest, body, pose, turns, *_placed(names, pose, body, path), orders)
+
+
+def _first_frame(file: BvhFile) -> tuple[np.ndarray, np.ndarray]:
+    """World positions (P, 3) and rotations (P, 3, 3) of all points."""
+    frame = next(file.values())[0]
+    places, turns = np.zeros((len(file.names), 3)), np.zeros((len(file.names), 3, 3))
+    for point, parent in enumerate(file.parents):
+        place, turn = file.offsets[point].copy(), np.eye(3)
+        for column, axis, is_rotation in file.channels[point]:
+            if is_rotation:
+                turn = turn @ about_axis(axis, frame[column])
+            else:
+                place[axis] = frame[column]
+        above = np.eye(3) if parent < 0 else turns[parent]
+        places[point] = (0 if parent < 0 else places[parent]) + above @ place
+        turns[point] = above @ turn
+    return places, turns
 
 
 def _read_glb(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
@@ -107,29 +140,34 @@ def _read_glb(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
         for i, parent in zip(order, parents):
             matrix = _matrix(nodes[i])
             world.append(matrix if parent < 0 else world[parent] @ matrix)
+        keep = _skeleton(parents, document, order, path)
+    except LampError:
+        raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise LampError(f"{path} is a damaged GLB file: its nodes cannot be read ({error!r})") from error
+        raise LampError(f"{path} is a damaged GLB file: its nodes or skins cannot be read ({error!r})") from error
     world_of = np.array(world)
     if not np.isfinite(world_of).all():
         raise LampError(f"{path} is a damaged GLB file: its nodes hold values that are not finite")
     names = tuple(names[i] for i in order)
-    # One hierarchy above all: the pelvis and what it hangs on come first, whatever else the scene holds.
-    keep = _skeleton(names, parents, document, order, path)
     new = {old: i for i, old in enumerate(keep)}
-    hierarchy = Hierarchy(
-        tuple(names[i] for i in keep), tuple(new.get(parents[i], -1) for i in keep), world_of[keep, :3, 3]
-    )
+    names, world = tuple(names[i] for i in keep), world_of[keep]
+    parents = tuple(new.get(parents[i], -1) for i in keep)
+    rest = world[:, :3, 3]
+    body = find_body(Hierarchy(names, parents, rest), path, body)
     return Target(
         path,
-        hierarchy.names,
-        hierarchy.parents,
-        hierarchy.rest,
-        *_placed(hierarchy, path, body),
-        ("ZXY",) * len(keep),
+        names,
+        parents,
+        rest,
+        body,
+        rest,
+        np.tile([1.0, 0, 0, 0], (len(names), 1)),
+        *_placed(names, rest, body, path),
+        ("ZXY",) * len(names),
         document,
         data,
         tuple(order[i] for i in keep),
-        world_of[keep],
+        world,
     )
 
 
@@ -188,7 +226,7 @@ def _matrix(node: dict) -> np.ndarray:
     return matrix
 
 
-def _skeleton(names: tuple[str, ...], parents: list[int], document: dict, order: list[int], path: Path) -> list[int]:
+def _skeleton(parents: list[int], document: dict, order: list[int], path: Path) -> list[int]:
     """The joints of the skin that has most, and what they hang on: one tree, parents first."""
     skins = document.get("skins") or []
     if not skins:
@@ -207,33 +245,46 @@ def _skeleton(names: tuple[str, ...], parents: list[int], document: dict, order:
     return sorted(needed)
 
 
-def _placed(
-    hierarchy: Hierarchy, path: Path, body: BodyMap | str | os.PathLike | None
-) -> tuple[BodyMap, np.ndarray, float]:
-    """-> mapping, axes, unit."""
-    body = find_body(hierarchy, path, body)
+def _our_joints(names: tuple[str, ...], places: np.ndarray, body: BodyMap) -> np.ndarray:
+    """(22, 3)"""
     points = body.points
-    joints = body.weights(points) @ hierarchy.rest[[hierarchy.index[name] for name in points]]
-    at = dict(zip(JOINTS, joints))
-    legs = [np.linalg.norm(at[f"{s}_knee"] - at[f"{s}_hip"]) + np.linalg.norm(at[f"{s}_ankle"] - at[f"{s}_knee"]) for s in "lr"]
-    leg = float(np.mean(legs))
+    return body.weights(points) @ places[[names.index(name) for name in points]]
+
+
+def _stands(names: tuple[str, ...], places: np.ndarray, body: BodyMap) -> bool:
+    """Whether legs run down and the spine up, along one of the axes."""
+    at = dict(zip(JOINTS, _our_joints(names, places, body)))
+    ways = [at["neck"] - at["pelvis"]]
+    ways += [at[f"{side}_{a}"] - at[f"{side}_{b}"] for side in "lr" for a, b in (("hip", "knee"), ("knee", "ankle"))]
+    ways = [way / max(np.linalg.norm(way), 1e-9) for way in ways]
+    return max(min(sign * way[axis] for way in ways) for axis in range(3) for sign in (-1, 1)) > UPRIGHT
+
+
+def _placed(names: tuple[str, ...], pose: np.ndarray, body: BodyMap, path: Path) -> tuple[np.ndarray, float]:
+    """-> axes, unit."""
+    at = dict(zip(JOINTS, _our_joints(names, pose, body)))
+    halves = [(f"{side}_{a}", f"{side}_{b}") for side in "lr" for a, b in (("hip", "knee"), ("knee", "ankle"))]
+    leg = sum(float(np.linalg.norm(at[end] - at[start])) for start, end in halves) / 2
     if not 0 < leg < np.inf:
-        raise LampError(f"{path} has legs of no length in its rest pose; give a character in a T-pose or an A-pose")
-    unit = body.unit or min(UNITS, key=lambda unit: abs(np.log(leg * unit / LEG)))
-    return body, _axes(at), unit
+        raise LampError(f"{path} has legs of no length; give a character with a body")
+    return _axes(at), body.unit or min(UNITS, key=lambda unit: abs(np.log(leg * unit / LEG)))
 
 
 def _axes(at: dict[str, np.ndarray]) -> np.ndarray:
-    """The rotation by quarter turns that brings a rest pose nearest to standing along Y, left side towards +X."""
+    """The rotation by quarter turns that brings a pose nearest to standing along Y, left side towards +X."""
     left = at["l_hip"] - at["r_hip"] + at["l_shoulder"] - at["r_shoulder"]
     up = at["neck"] - at["pelvis"]
-    left, up = left / max(np.linalg.norm(left), 1e-9), up / max(np.linalg.norm(up), 1e-9)
     rows = np.zeros((3, 3))
-    rows[0, np.abs(left).argmax()] = np.sign(left[np.abs(left).argmax()])
-    up = np.where(rows[0] != 0, 0, up)
-    rows[1, np.abs(up).argmax()] = np.sign(up[np.abs(up).argmax()]) or 1
+    rows[1] = _axis(up)
+    rows[0] = _axis(np.where(rows[1] != 0, 0, left))
     rows[2] = np.cross(rows[0], rows[1])
     return rows
+
+
+def _axis(way: np.ndarray) -> np.ndarray:
+    """The direction of an axis, either way, to which `way` is nearest."""
+    nearest = np.abs(way).argmax()
+    return np.eye(3)[nearest] * (-1 if way[nearest] < 0 else 1)
 
 
 def rotation_part(world: np.ndarray) -> np.ndarray:

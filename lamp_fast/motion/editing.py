@@ -85,16 +85,16 @@ def concatenate(clips: Sequence[Clip], seconds: float = 0.4) -> Clip:
         clip = _moved_onto(clip, middle, joined, len(joined) - overlap + middle)
         old, new = _frames(joined, slice(len(joined) - overlap, None)), _frames(clip, slice(0, overlap))
         weight = _smoothstep((np.arange(overlap) + 1) / (overlap + 1))
-        both = replace(old, joints=mix(old.joints, new.joints, weight, joined.skeleton))
-        late = slice(overlap // 2, None)
-        both.contacts[late] = new.contacts[late]
-        prompts = [*both.frame_prompts[: late.start], *new.frame_prompts[late]]
+        contacts = np.concatenate([old.contacts[:middle], new.contacts[middle:]])
+        prompts = [*old.frame_prompts[:middle], *new.frame_prompts[middle:]]
+        joints = mix(old.joints, new.joints, weight, joined.skeleton)
+        both = replace(old, joints=joints, contacts=contacts, frame_prompts=prompts)
         parts = [_frames(joined, slice(0, len(joined) - overlap)), both, _frames(clip, slice(overlap, None))]
         joined = replace(
             joined,
             joints=np.concatenate([part.joints for part in parts]),
             contacts=np.concatenate([part.contacts for part in parts]),
-            frame_prompts=[*parts[0].frame_prompts, *prompts, *parts[2].frame_prompts],
+            frame_prompts=[prompt for part in parts for prompt in part.frame_prompts],
         )
     return joined
 

@@ -15,6 +15,7 @@ SHORTEST = 3  # frames
 DRIFT = 0.12  # metres a foot may have slid from where it is held before it is let go
 EASE = 0.2  # seconds in which a foot gets from where it was to where it is held, and back
 LIFT = 0.06  # metres by which a foot is lifted at most for a step
+HINT = 0.05  # of the length of a foot: how far a knee counts as lying in front of a straight leg
 STRETCH = 0.999  # of the length of a leg
 
 
@@ -26,7 +27,7 @@ def standing(clip: Clip) -> np.ndarray:
     feet = clip.joints[:, _feet(clip)].astype(np.float64)
     low = feet[..., 1] < np.percentile(feet[..., 1], 2, axis=0) + LOW
     step = np.linalg.norm(np.diff(feet, axis=0, prepend=feet[:1]), axis=-1) * clip.fps
-    step[:1] = step[1:2]
+    step[:1] = step[1:2] if len(step) > 1 else 0
     down = low & (step < SLOW)
     for foot in range(4):
         for start, end in _runs(down[:, foot]):
@@ -69,7 +70,8 @@ def foot_lock(clip: Clip) -> Clip:
         shift = _corrections(joints[:, [ankle, toe]], down[:, 2 * side : 2 * side + 2], ease)
         knee = clip.skeleton.parents[ankle]
         target = joints[:, ankle] + shift[:, 0]
-        bent = _bent(joints[:, clip.skeleton.parents[knee]], joints[:, knee], joints[:, ankle], target)
+        front = joints[:, toe] - joints[:, ankle]
+        bent = _bent(joints[:, clip.skeleton.parents[knee]], joints[:, knee], joints[:, ankle], target, front)
         joints[:, toe] += shift[:, 1] + bent[1] - target
         joints[:, knee], joints[:, ankle] = bent
     return replace(clip, joints=joints)
@@ -128,10 +130,12 @@ def _rise(frames: int) -> np.ndarray:
     return part * part * (3 - 2 * part)
 
 
-def _bent(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _bent(
+    hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, target: np.ndarray, front: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Knee and ankle (T, 3) of a leg whose ankle goes to a target, or as near to it as thigh and shin reach.
 
-    The bend stays in the plane in which it was, turned along with the leg.
+    The bend stays in the plane in which it was, turned along with the leg; a straight leg bends to the `front`.
     """
     thigh, shin = np.linalg.norm(knee - hip, axis=-1), np.linalg.norm(ankle - knee, axis=-1)
     before, after = ankle - hip, target - hip
@@ -140,7 +144,7 @@ def _bent(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, target: np.ndarr
     length = np.clip(reach, np.minimum(near, np.linalg.norm(before, axis=-1)), np.maximum(far, 0))
     along = after / np.maximum(reach, 1e-9)[:, None]
     old = before / np.maximum(np.linalg.norm(before, axis=-1), 1e-9)[:, None]
-    side = qrot(qbetween(old, along), knee - hip)
+    side = qrot(qbetween(old, along), knee - hip) + HINT * front
     side -= (side * along).sum(-1, keepdims=True) * along
     side /= np.maximum(np.linalg.norm(side, axis=-1), 1e-9)[:, None]
     forth = (thigh**2 - shin**2 + length**2) / (2 * np.maximum(length, 1e-9))

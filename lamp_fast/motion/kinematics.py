@@ -117,7 +117,7 @@ def local_rotations(joints: Tensor, skeleton: Skeleton, hierarchy: Hierarchy | N
     hierarchy = hierarchy or plain_hierarchy(skeleton)
     positions = check_joints(joints, skeleton.num_joints).double()
     bones = {joint: positions[..., joint, :] - positions[..., parent, :] for parent, joint in skeleton.bones}
-    frames = _body_frames(bones, skeleton)
+    frames = body_frames(bones, skeleton)
     offsets = _t_pose_bones(bones, frames, skeleton, hierarchy)
     hinges = _hinges(skeleton)
 
@@ -141,8 +141,11 @@ def local_rotations(joints: Tensor, skeleton: Skeleton, hierarchy: Hierarchy | N
     return qcontinuous(torch.stack(local, dim=-2)).float(), torch.stack(offsets, dim=-2).float()
 
 
-def _body_frames(bones: dict[int, Tensor], skeleton: Skeleton) -> dict[int, Tensor]:
-    """World rotations (..., T, 4) of pelvis and chest, the joints with a left, a right and a middle child."""
+def body_frames(bones: dict[int, Tensor], skeleton: Skeleton) -> dict[int, Tensor]:
+    """World rotations (..., T, 4) of pelvis and chest, in that order: the joints with a left, a right, a middle child.
+
+    bones: (..., T, 3) of the bone that ends in each joint.
+    """
     pelvis, chest = (joint for joint, children in enumerate(skeleton.children) if len(children) > 1)
     left, right, spine = (bones[child] for child in _sides(skeleton, pelvis))
     x = normalize(left - right, dim=-1)
