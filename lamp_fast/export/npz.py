@@ -7,11 +7,11 @@ import os
 import numpy as np
 
 from ..files import new_file
-from .coordinates import Coordinates
+from .coordinates import COORDINATES, Coordinates
 from .motion import Motion
 
 
-def write_npz(path: str | os.PathLike, motion: Motion, coordinates: Coordinates) -> None:
+def write_npz(path: str | os.PathLike, motion: Motion, coordinates: Coordinates = COORDINATES["gltf"]) -> None:
     """Write everything a motion holds, under the names of its fields.
 
     joints (T, J, 3), rotations (T, J, 4), offsets (J, 3), root (T, 3), contacts (T, 4), frame_prompts (T,), fps,
