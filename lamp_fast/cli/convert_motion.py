@@ -11,7 +11,7 @@ COORDINATES = ("gltf", "unity", "unreal", "blender")
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser("convert-motion", help="motion files into other formats, edited", description=__doc__)
+    parser = subparsers.add_parser("convert-motion", help="motion files in other formats, edited", description=__doc__)
     parser.add_argument("input", nargs="+", type=Path, metavar="IN", help="motion files; several are joined to one")
     parser.add_argument(
         "output", type=Path, metavar="OUT", help=".bvh, .glb, .npz, .csv (way of the root), .gif or .png"
