@@ -17,6 +17,7 @@ from .text import MAX_JOINTS, check_size, numbers, open_lines
 BLOCK = 1024
 AMC_FPS = 120.0
 """AMC files do not tell their frame rate; CMU's is this."""
+INCH = 0.0254
 ROOT = "root"
 
 
@@ -40,6 +41,8 @@ class AcclaimFile:
     degrees: float
     """How many degrees the skeleton's unit of angle has."""
     fps: float
+    unit: float | None
+    """Metres in the skeleton's unit of length: the format says how many units an inch has."""
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
@@ -140,8 +143,8 @@ def open_amc(
     skeleton = skeleton or find_asf(path)
     if skeleton is None:
         raise LampError(f"{path} needs its skeleton: put the subject's .asf file beside it, or name it (skeleton=)")
-    bones, degrees, parents = _read_asf(skeleton)
-    return AcclaimFile(path, bones, parents, degrees, AMC_FPS)
+    bones, parents, degrees, unit = _read_asf(skeleton)
+    return AcclaimFile(path, bones, parents, degrees, AMC_FPS, unit)
 
 
 def find_asf(path: str | os.PathLike) -> Path | None:
@@ -163,15 +166,15 @@ def find_asf(path: str | os.PathLike) -> Path | None:
 
 def asf_hierarchy(path: str | os.PathLike) -> Hierarchy:
     """The rest pose of a skeleton file, in its own unit. Raises `LampError` as `open_amc`."""
-    bones, _, parents = _read_asf(path)
-    return AcclaimFile(path, bones, parents, 1.0, AMC_FPS).hierarchy
+    return AcclaimFile(path, *_read_asf(path)[:2], 1.0, AMC_FPS, None).hierarchy
 
 
-def _read_asf(path: str | os.PathLike) -> tuple[list[Bone], float, tuple[int, ...]]:
-    """Bones with parents first, degrees in a unit of angle, parents."""
+def _read_asf(path: str | os.PathLike) -> tuple[list[Bone], tuple[int, ...], float, float | None]:
+    """Bones with parents first, parents, degrees in a unit of angle, metres in a unit of length."""
     sections = _sections(path)
     units = {line.split()[0].lower(): line.split()[-1].lower() for line in sections.get("units", ())}
     degrees = float(np.degrees(1)) if units.get("angle", "deg").startswith("rad") else 1.0
+    (inch,) = numbers([units.get("length", "0")], f"{path}, unit of length,", 1)
     bones = {ROOT: _root(path, sections.get("root", ()), degrees)}
     for lines in _groups(sections.get("bonedata", ())):
         bone = _bone(path, lines, degrees)
@@ -203,7 +206,8 @@ def _read_asf(path: str | os.PathLike) -> tuple[list[Bone], float, tuple[int, ..
     if lost is not None:
         raise LampError(f"{path} has {lost[:40]!r} that does not hang on the root; its hierarchy has a loop")
     place = {name: i for i, name in enumerate(order)}
-    return [bones[name] for name in order], degrees, tuple(place.get(parent_of.get(name, ""), -1) for name in order)
+    parents = tuple(place.get(parent_of.get(name, ""), -1) for name in order)
+    return [bones[name] for name in order], parents, degrees, INCH / inch if inch > 0 else None
 
 
 def _sections(path: str | os.PathLike) -> dict[str, list[str]]:

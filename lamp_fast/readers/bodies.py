@@ -73,7 +73,6 @@ def _sides(pairs: Mapping[str, tuple[Source, Source]]) -> dict[str, Source]:
 # Bones of CMU's Acclaim files; a point is where the bone ends.
 ACCLAIM = BodyMap(
     name="acclaim",
-    unit=CMU_UNIT,
     up="y",
     joints={
         "pelvis": "root",
@@ -215,8 +214,9 @@ def _spine(hierarchy: Hierarchy, path: list[int]) -> dict[str, Source]:
 
 def _named_points(hierarchy: Hierarchy) -> dict[str, int]:
     cores: dict[tuple[str, str], int] = {}
+    common = re.match(r".*[\s_.:|-]|", os.path.commonprefix(hierarchy.names))[0]
     for point, name in enumerate(hierarchy.names):
-        cores.setdefault(split_name(name), point)
+        cores.setdefault(split_name(name[len(common) :]), point)
     found = {
         joint: cores["", core] for joint, known in _MIDDLE.items() for core in reversed(known) if ("", core) in cores
     }

@@ -35,6 +35,7 @@ class BvhFile:
     channels: tuple[tuple[tuple[int, int, bool], ...], ...]
     num_frames: int
     fps: float
+    unit = None
 
     @property
     def num_channels(self) -> int:
@@ -170,9 +171,7 @@ class _Header:
         self.announced = False
 
     def read(self, statement: str) -> None:
-        word, _, rest = (
-            statement.partition(" ") if "\t" not in statement else statement.replace("\t", " ").partition(" ")
-        )
+        word, _, rest = statement.replace("\t", " ").partition(" ")
         word, rest = word.upper(), rest.strip()
         if word in ("ROOT", "JOINT"):
             self._add(rest, is_root=word == "ROOT")

@@ -55,6 +55,8 @@ class Capture(Protocol):
 
     hierarchy: Hierarchy
     fps: float
+    unit: float | None
+    """Metres in one unit of length, where the format tells."""
 
     def positions(self, points: Sequence[int]) -> Iterator[np.ndarray]:
         """Blocks (T, len(points), 3) float64 of world positions, in the file's unit."""

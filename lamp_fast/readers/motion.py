@@ -30,7 +30,7 @@ LEGS = (0.2, 2.5)
 """Metres, from a small child to a giant of a game."""
 BACKWARDS = -0.3
 """Cosine between toes and chest, over all frames. In 3,137 captured clips the mean is never below -0.04."""
-GUESSED_UNITS = ("m", "cmu", "cm", "mm")
+GUESSED_UNITS = ("m", "cmu", "inch", "cm", "mm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def _joints(capture: Capture, path: Path, body: BodyMap | str | os.PathLike | No
     rest = np.einsum("jp,pc->jc", weights, capture.hierarchy.rest[indices])
     if (body.up or _up(rest)) == "z":
         joints = joints[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32)
-    return joints * np.float32(body.unit or _unit(joints, path)), body.name
+    return joints * np.float32(body.unit or _unit(joints, path, capture.unit)), body.name
 
 
 def find_body(hierarchy: Hierarchy, path: Path, body: BodyMap | str | os.PathLike | None = None) -> BodyMap:
@@ -137,11 +137,13 @@ def _up(rest: np.ndarray) -> str:
     return "z" if spine[2] > 0.9 and left[2] < -0.9 and right[2] < -0.9 else "y"
 
 
-def _unit(joints: np.ndarray, path: Path) -> float:
-    """Metres in one unit of the file, told from the length of thigh and shin."""
+def _unit(joints: np.ndarray, path: Path, told: float | None) -> float:
+    """Metres in one unit of the file: what it tells, if that makes a person, else from the length of thigh and shin."""
     leg = _leg(joints)
     if not leg > 0:
         raise LampError(f"{path} has legs of no length; give a mapping with its unit (lamp-fast data map {path})")
+    if told is not None and LEGS[0] < leg * told < LEGS[1]:
+        return told
     return min((bodies.UNITS[name] for name in GUESSED_UNITS), key=lambda unit: abs(np.log(leg * unit / LEG)))
 
 

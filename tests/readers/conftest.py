@@ -33,6 +33,7 @@ MAKERS = {
     "mixamo without colon": (MIXAMO, "mixamorig{side}{part}", ("Left", "Right")),
     "lafan1": (MIXAMO | {"foot": "Toe"}, "{side}{part}", ("Left", "Right")),
     "rokoko": (MIXAMO | ROKOKO, "{side}{part}", ("Left", "Right")),
+    "a common prefix": (MIXAMO, "Model_{side}{part}", ("Left", "Right")),
     "unreal": (UNREAL, "{part}{side}", ("_l", "_r")),
     "100style": (MIXAMO | XSENS, "{side}{part}", ("Left", "Right")),
     "3ds max": (MIXAMO | BIPED, "Bip01 {side}{part}", ("L ", "R ")),

@@ -87,6 +87,11 @@ def test_radians(take):
     np.testing.assert_allclose(positions(take(amc=amc)), positions(take()), atol=1e-12)
 
 
+@pytest.mark.parametrize("length, unit", [("0.45", 0.0254 / 0.45), ("2.54", 0.01), ("0", None)])
+def test_unit_of_length(take, length, unit):
+    assert open_amc(take(asf=ASF.replace("length 0.45", f"length {length}"))).unit == (unit and pytest.approx(unit))
+
+
 def test_which_skeleton(tmp_path):
     take = tmp_path / "subject_05_10.amc"
     take.touch()

@@ -30,7 +30,7 @@ def test_skeletons_of_all_makers(maker, figure, write_bvh_file):
 
 
 @pytest.mark.parametrize("order", ["XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"])
-@pytest.mark.parametrize("unit", [1.0, 0.01, 0.001])
+@pytest.mark.parametrize("unit", [1.0, 0.01, 0.001, 0.0254])
 def test_any_channel_order_and_unit(figure, write_bvh_file, order, unit):
     assert distance(read_motion(write_bvh_file(order=order, unit=unit)), figure.expected()) < 0.1 * MILLIMETRE
 
