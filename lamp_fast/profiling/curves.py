@@ -50,10 +50,16 @@ def plot_batches(curve: dict[int, dict[str, float | int | None]], path: str | os
 def _draw(axes: Any, batches: list[int], values: list[float], title: str, unit: str) -> None:
     axes.plot(batches, values, "o-")
     for batch, value in zip(batches, values):
-        axes.annotate(f"{value:.3g}", (batch, value), xytext=(0, 7), textcoords="offset points", ha="center")
+        axes.annotate(
+            f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
+            (batch, value),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+        )
     axes.set(title=title, xlabel="batch", ylabel=unit, xscale="log")
     axes.set_xticks(batches, [str(batch) for batch in batches])
     axes.set_xticks([], minor=True)
-    axes.margins(x=0.08, y=0.15)
-    axes.set_ylim(bottom=0)
+    axes.margins(x=0.12)
+    axes.set_ylim(0, 1.15 * max(values))
     axes.grid(alpha=0.3)
