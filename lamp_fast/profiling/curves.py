@@ -50,16 +50,11 @@ def plot_batches(curve: dict[int, dict[str, float | int | None]], path: str | os
 def _draw(axes: Any, batches: list[int], values: list[float], title: str, unit: str) -> None:
     axes.plot(batches, values, "o-")
     for batch, value in zip(batches, values):
-        axes.annotate(
-            f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
-            (batch, value),
-            xytext=(0, 7),
-            textcoords="offset points",
-            ha="center",
-        )
+        label = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        axes.annotate(label, (batch, value), xytext=(0, 7), textcoords="offset points", ha="center")
     axes.set(title=title, xlabel="batch", ylabel=unit, xscale="log")
     axes.set_xticks(batches, [str(batch) for batch in batches])
     axes.set_xticks([], minor=True)
     axes.margins(x=0.12)
-    axes.set_ylim(0, 1.15 * max(values))
+    axes.set_ylim(0, 1.15 * axes.dataLim.y1)
     axes.grid(alpha=0.3)
