@@ -14,8 +14,39 @@ from .kinematics import local_rotations
 from .skeleton import Skeleton
 
 
+class Posed:
+    """What follows from joints (T, J, 3), a skeleton and a frame rate, computed when asked for."""
+
+    joints: np.ndarray
+    skeleton: Skeleton
+    fps: float
+
+    @property
+    def seconds(self) -> float:
+        return len(self.joints) / self.fps
+
+    @cached_property
+    def _pose(self) -> tuple[np.ndarray, np.ndarray]:
+        return local_rotations(self.joints, self.skeleton)
+
+    @property
+    def rotations(self) -> np.ndarray:
+        """(T, J, 4) float32, unit quaternions w, x, y, z of each joint relative to its parent."""
+        return self._pose[0]
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """(J, 3) float32, metres: the bones that `rotations` turn."""
+        return self._pose[1]
+
+    @property
+    def root(self) -> np.ndarray:
+        """(T, 3) float32, metres: where the pelvis is."""
+        return self.joints[:, 0]
+
+
 @dataclass(frozen=True, eq=False)
-class Clip:
+class Clip(Posed):
     """One motion of T frames.
 
     Attributes:
@@ -54,29 +85,6 @@ class Clip:
         return len(self.joints)
 
     @property
-    def seconds(self) -> float:
-        return len(self.joints) / self.fps
-
-    @property
     def prompt(self) -> str:
         """The prompts in the order of the frames, joined by ", then "."""
         return ", then ".join(prompt for prompt, _ in groupby(self.frame_prompts) if prompt)
-
-    @cached_property
-    def _pose(self) -> tuple[np.ndarray, np.ndarray]:
-        return local_rotations(self.joints, self.skeleton)
-
-    @property
-    def rotations(self) -> np.ndarray:
-        """(T, J, 4) float32, unit quaternions w, x, y, z of each joint relative to its parent."""
-        return self._pose[0]
-
-    @property
-    def offsets(self) -> np.ndarray:
-        """(J, 3) float32, metres: the bones that `rotations` turn."""
-        return self._pose[1]
-
-    @property
-    def root(self) -> np.ndarray:
-        """(T, 3) float32, metres: where the pelvis is."""
-        return self.joints[:, 0]

@@ -11,9 +11,8 @@ import numpy as np
 
 from ..errors import LampError
 from ..export import save
-from ..motion.clip import Clip
+from ..motion.clip import Clip, Posed
 from ..motion.features import features_to_joints, foot_contacts
-from ..motion.kinematics import local_rotations
 from ..motion.skeleton import Skeleton
 
 
@@ -26,7 +25,7 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
-class MotionOutput:
+class MotionOutput(Posed):
     """One motion of T frames.
 
     Attributes:
@@ -58,10 +57,6 @@ class MotionOutput:
         return self.skeleton.fps
 
     @property
-    def seconds(self) -> float:
-        return len(self.features) / self.fps
-
-    @property
     def prompt(self) -> str:
         """The prompts of all segments, joined by ", then "."""
         return ", then ".join(segment.prompt for segment in self.segments)
@@ -77,25 +72,6 @@ class MotionOutput:
     def joints(self) -> np.ndarray:
         """(T, J, 3) float32, metres, in the world: Y up, the ground at 0, facing +Z in the first frame."""
         return features_to_joints(self.features, self.skeleton)
-
-    @cached_property
-    def _pose(self) -> tuple[np.ndarray, np.ndarray]:
-        return local_rotations(self.joints, self.skeleton)
-
-    @property
-    def rotations(self) -> np.ndarray:
-        """(T, J, 4) float32, unit quaternions w, x, y, z of each joint relative to its parent."""
-        return self._pose[0]
-
-    @property
-    def offsets(self) -> np.ndarray:
-        """(J, 3) float32, metres: the bones that `rotations` turn."""
-        return self._pose[1]
-
-    @property
-    def root(self) -> np.ndarray:
-        """(T, 3) float32, metres: where the pelvis is."""
-        return self.joints[:, 0]
 
     @cached_property
     def contacts(self) -> np.ndarray:
