@@ -40,8 +40,7 @@ def render_page(motions: Sequence[Motion], names: Sequence[str] | None = None, l
 
     Args:
         motions: each with joints (T, J, 3), metres, ground at y = 0; of any skeleton, frame rate and length.
-        names: what each character is called, beside its prompt; None: by its own name or seed, if it
-            has one.
+        names: what each character is called, beside its prompt; None: by its own name or its seed.
         live: the page asks the server it comes from for motions of the prompts that are typed into it.
 
     Raises:
@@ -55,10 +54,11 @@ def render_page(motions: Sequence[Motion], names: Sequence[str] | None = None, l
     folder = files("lamp_fast.export")
     page, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.html", "player.js"))
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    policy = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "img-src data:"]
+    policy += [f"style-src {_hash(style)}", f"script-src {_hash(script)}"] + ["connect-src 'self'"] * live
     contents = {
         "TITLE": html.escape(", ".join(filter(None, (motion.prompt for motion in motions)))[:120] or "lamp-fast"),
-        "POLICY": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
-        + ("; connect-src 'self'" if live else ""),
+        "POLICY": "; ".join(policy),
         "DATA": _embedded({"live": live, "motions": described}),
         "SCRIPT": script,
     }

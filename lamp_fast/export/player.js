@@ -439,12 +439,13 @@ function drawStrip() {
     const bar = (row, from, to, colour) => {
       paint.fillStyle = colour;
       const top = (index * (2 * ROW + gap) + row * ROW) * scale;
-      paint.fillRect(from * pixels, top, Math.max((to - from) * pixels, 0.5), (ROW - 1) * scale);
+      paint.fillRect(from * pixels, top, (to - from) * pixels, (ROW - 1) * scale);
     };
     [["left", 3], ["right", 12]].forEach(([side, bits], row) => {
       bar(row, 0, motion.frames, "#e9e6e0");
-      for (let frame = 0; frame < motion.frames; frame++) {
-        if (motion.contacts[frame] & bits) bar(row, frame, frame + 1, SIDE_COLOURS[side]);
+      for (let frame = 0, end; frame < motion.frames; frame = end + 1) {
+        for (end = frame; motion.contacts[end] & bits; end++);
+        bar(row, frame, end, SIDE_COLOURS[side]);
       }
     });
     for (const [start] of motion.prompts.slice(1)) {

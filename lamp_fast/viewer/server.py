@@ -109,6 +109,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
         try:
             request = json.loads(self.rfile.read(int(length)))
+        except TimeoutError as error:
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the request is shorter than it says") from error
         except (ValueError, RecursionError) as error:
             raise Refused(HTTPStatus.BAD_REQUEST, "the request is no JSON") from error
         kinds = {"prompt": str, "seconds": (int, float, type(None)), "seed": int}
@@ -135,13 +137,13 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(status, "application/json", json.dumps(value).encode())
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-        self.send_response(status)
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
         headers |= {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+        self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.end_headers()
         try:
+            self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
             self.close_connection = True  # the browser has gone

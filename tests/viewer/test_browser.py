@@ -206,6 +206,26 @@ def test_a_phone(exported):
     assert page.run("byId('view').clientHeight") > 300
 
 
+def test_two_fingers_zoom_and_move(exported):
+    page = exported(walker(1, "walks"), width=360, height=640, mobile=True)
+    page.press(" ")
+    before = page.run("[camera.distance, camera.azimuth, ...camera.pan]")
+
+    def touch(kind, *places):
+        page.send("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y} for x, y in places])
+
+    touch("touchStart", (150, 200), (200, 200))
+    for step in range(1, 6):
+        touch("touchMove", (150 - 10 * step, 200 + 20 * step), (200 + 10 * step, 200 + 20 * step))
+    touch("touchEnd")
+    distance, azimuth, *pan = page.run("[camera.distance, camera.azimuth, ...camera.pan]")
+    assert distance < 0.5 * before[0] and azimuth == before[1] and pan[1] > 0.1
+    touch("touchStart", (150, 200))
+    touch("touchMove", (50, 200))
+    touch("touchEnd")
+    assert page.run("camera.azimuth") > azimuth + 0.5
+
+
 def test_one_frame_stands(exported):
     page = exported(walker(1, "stands", frames=2), walker(1, "stands", frames=1))
     page.press("End")

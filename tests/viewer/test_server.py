@@ -11,7 +11,7 @@ import pytest
 from lamp_fast import LampError
 from lamp_fast.motion.clip import Clip
 from lamp_fast.motion.skeleton import HUMANML3D
-from lamp_fast.viewer.server import MAX_REQUEST, ViewerServer
+from lamp_fast.viewer.server import MAX_REQUEST, Handler, ViewerServer
 
 WALK = {"prompt": "a person walks", "seconds": 2.0, "seed": 5}
 
@@ -110,6 +110,12 @@ def test_a_model_that_fails(server, capfd):
     status, _, text = ask(server, body=WALK | {"prompt": "fail"})
     assert status == 500 and "secret" not in text
     assert "a secret of the machine" in capfd.readouterr().err
+
+
+def test_a_request_that_never_ends(server, monkeypatch):
+    monkeypatch.setattr(Handler, "timeout", 0.3)
+    status, _, text = ask(server, Content_Length="500")
+    assert status == 408 and "shorter than it says" in text
 
 
 def test_one_generation_at_a_time(server):
