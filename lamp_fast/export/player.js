@@ -19,8 +19,6 @@ const data = JSON.parse(byId("data").textContent);
 const state = { motions: [], time: 0, playing: false, dirty: true };
 const camera = { azimuth: 0, elevation: 0.2, distance: 5, pan: [0, 0, 0], home: [0, 0, 0] };
 
-// --- vectors and matrices (columns first) ---
-
 function mix(a, b, t) { return a.map((x, i) => x + (b[i] - x) * t); }
 function add(a, b, scale = 1) { return a.map((x, i) => x + scale * b[i]); }
 function dot(a, b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
@@ -46,8 +44,6 @@ function viewMatrix(target, aspect) {
   const column = (i) => [(zoom / aspect) * right[i], zoom * up[i], a * backward[i], -backward[i]];
   return [...column(0), ...column(1), ...column(2), (zoom / aspect) * x, zoom * y, a * z + b, -z];
 }
-
-// --- motions ---
 
 function addMotion(motion) {
   const used = new Set(state.motions.map((other) => other.colour));
@@ -116,8 +112,6 @@ function sideways(motion) {
   return normalize([forward[2], 0, -forward[0]]);
 }
 
-// --- camera ---
-
 function middle(time) {
   if (!state.motions.length) return [0, 0, 0];
   let sum = [0, 0, 0];
@@ -158,8 +152,6 @@ function aspect() {
   const { clientWidth, clientHeight } = byId("view");
   return Math.max(clientWidth, 1) / Math.max(clientHeight, 1);
 }
-
-// --- drawing ---
 
 const CAPSULE_VERTEX = `#version 300 es
   in vec4 shape; // a direction on the unit sphere, z along the capsule, and which end it belongs to
@@ -398,8 +390,6 @@ function placeLabels(view) {
   }
 }
 
-// --- what stands around the picture ---
-
 function showCast() {
   byId("cast").replaceChildren(...state.motions.map((motion) => {
     const item = document.createElement("li"), dotMark = document.createElement("i"), name = document.createElement("b");
@@ -471,8 +461,6 @@ function tell(text) {
   byId("message").hidden = !text;
 }
 
-// --- playing ---
-
 function seek(time) {
   state.time = clamp(time, 0, duration());
   state.dirty = true;
@@ -526,8 +514,6 @@ function tick(now) {
   }
   requestAnimationFrame(tick);
 }
-
-// --- hands ---
 
 const KEYS = {
   " ": () => play(!state.playing),
@@ -613,8 +599,6 @@ new ResizeObserver(() => { drawStrip(); state.dirty = true; }).observe(byId("sta
 canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
 canvas.addEventListener("webglcontextrestored", startRenderer);
 
-// --- motions of new prompts, where a server stands behind the page ---
-
 byId("ask").onsubmit = async (event) => {
   event.preventDefault();
   const seconds = byId("seconds").value, seed = byId("seed").value;
@@ -640,8 +624,6 @@ byId("ask").onsubmit = async (event) => {
   }
   byId("generate").disabled = false;
 };
-
-// --- begin ---
 
 byId("ask").hidden = !data.live;
 data.motions.forEach(addMotion);
