@@ -34,6 +34,7 @@ function cameraAxes() {
   return { right, up: cross(backward, right), backward };
 }
 
+// Projection times view, columns first, for a camera that looks at the target.
 function viewMatrix(target, aspect) {
   const { right, up, backward } = cameraAxes();
   const eye = add(target, backward, camera.distance);
