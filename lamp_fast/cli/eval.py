@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 TASKS = {
     "tokenizer": "reconstruction errors in millimetres, over whole clips",
+    "generation": "text to motion: R-precision, FID, MM-Dist, Diversity, MModality, and how possible the motions are",
     "retrieval": "text-to-motion recall by distinct text",
+    "captioning": "motion to text: R-precision, BLEU, ROUGE-L, CIDEr",
 }
+SIMPLE = ("tokenizer", "retrieval")
 
 
 def add_parser(subparsers) -> None:
@@ -20,7 +24,25 @@ def add_parser(subparsers) -> None:
         task.add_argument("--data", required=True, help="a data set: captured joints, or HumanML3D / KIT-ML on disk")
         task.add_argument("--split", default="test")
         task.add_argument("--json", action="store_true", help="print JSON")
-        task.set_defaults(run=run)
+        task.set_defaults(run=run if name in SIMPLE else run_report)
+        if name not in SIMPLE:
+            task.add_argument("--markdown", action="store_true", help="print Markdown")
+            task.add_argument("--replications", type=int, default=20, help="how often, for the confidence intervals")
+            task.add_argument("--evaluator", help="a converted evaluator of Guo et al., or a model; default: the model")
+            task.add_argument("--clips", type=int, help="the first so many clips only")
+            task.add_argument("--seed", type=int, default=0, help="of the first replication")
+            task.add_argument("--device", default="auto", help="auto, cpu, cuda")
+            task.add_argument("--bert-score", action="store_true", help="pip install 'lamp-fast[captions]'")
+        if name == "generation":
+            task.add_argument("--guidance-scale", type=float, help="default: the paper's, 4, for KIT-ML 2")
+            task.add_argument("--num-inference-steps", type=int, default=10)
+            task.add_argument(
+                "--captions",
+                choices=("first", "random"),
+                default="first",
+                help="of each clip: the first, as LaMP's release, or another each time, as other papers",
+            )
+            task.add_argument("--multimodality-texts", type=int, default=96, help="0 leaves MModality out")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,3 +71,37 @@ def run(args: argparse.Namespace) -> int:
     for name, value in values.items():
         print(f"  {name:26} {value:.4g}" if isinstance(value, float) else f"  {name:26} {value}")
     return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    from ..backend import find_device
+    from ..metrics.evaluate import Request, evaluate_captioning, evaluate_generation
+    from ..metrics.generation import GenerationOptions
+
+    request = Request(
+        model=args.model,
+        data=args.data,
+        split=args.split,
+        evaluator=args.evaluator,
+        clips=args.clips,
+        device=find_device(args.device),
+    )
+    if args.task == "generation":
+        options = GenerationOptions(
+            replications=args.replications,
+            seed=args.seed,
+            num_inference_steps=args.num_inference_steps,
+            guidance_scale=args.guidance_scale,
+            captions=args.captions,
+            multimodality_texts=args.multimodality_texts,
+            bert_score=args.bert_score,
+        )
+        report = evaluate_generation(request, options, _progress)
+    else:
+        report = evaluate_captioning(request, args.replications, args.seed, args.bert_score)
+    print(report.json() if args.json else report.markdown() if args.markdown else report.terminal())
+    return 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr)

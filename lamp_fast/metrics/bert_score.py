@@ -7,8 +7,15 @@ the captions are compared with the texts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from ..errors import LampError
+
+
+def check_bert_score() -> None:
+    """Raise `LampError`, before long work, where the package is missing."""
+    if find_spec("bert_score") is None:
+        raise LampError("BERTScore needs the package bert-score; run: pip install 'lamp-fast[captions]'")
 
 
 def bert_score(captions: Sequence[str], references: Sequence[Sequence[str]], device: str = "cpu") -> float:
@@ -16,10 +23,9 @@ def bert_score(captions: Sequence[str], references: Sequence[Sequence[str]], dev
 
     Raises LampError where the package `bert-score` or the weights it reads are missing.
     """
-    try:
-        from bert_score import score
-    except ModuleNotFoundError as error:
-        raise LampError("BERTScore needs the package bert-score; run: pip install 'lamp-fast[captions]'") from error
+    check_bert_score()
+    from bert_score import score
+
     try:
         _, _, f1 = score(
             list(captions), [list(own) for own in references], lang="en", idf=True,

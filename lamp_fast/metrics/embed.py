@@ -49,10 +49,11 @@ class LampEmbedder:
     @torch.inference_mode()
     def texts(self, captions: Sequence[Caption]) -> np.ndarray:
         model, config = self.lamp.language_motion, self.lamp.config.language_motion
+        longest = min(config.max_pretraining_text_tokens, config.max_positions)
         rows = []
         for batch in _batches(captions):
             texts = [caption.text for caption in batch]
-            ids, mask = self.lamp.text_tokenizer(texts, config.max_pretraining_text_tokens, truncate=True)
+            ids, mask = self.lamp.text_tokenizer(texts, longest, truncate=True)
             hidden = model.encode_text(ids.to(self.lamp.device), mask.to(self.lamp.device))
             rows.append(model.text_proj(hidden[:, 0]))
         return _numpy(rows)
@@ -60,8 +61,10 @@ class LampEmbedder:
     @torch.inference_mode()
     def motions(self, motions: Sequence[Tensor]) -> np.ndarray:
         model = self.lamp.language_motion
-        read = (model.encode_motion(*self.lamp.read_motions(batch)) for batch in _batches(motions))
-        return _numpy([model.motion_proj(hidden).mean(1) for hidden in read])
+        order = np.argsort([len(motion) for motion in motions], kind="stable")  # those of one length are read together
+        batches = _batches([motions[i] for i in order])
+        read = (model.encode_motion(*self.lamp.read_motions(batch)) for batch in batches)
+        return _numpy([model.motion_proj(hidden).mean(1) for hidden in read])[np.argsort(order)]
 
 
 class GuoEmbedder:

@@ -1,0 +1,80 @@
+"""Motion to text, measured as MotionGPT and LaMP do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import Caption, Clip
+from ..errors import LampError
+from ..models.lamp import Lamp
+from .bert_score import bert_score
+from .captions import caption_scores, words
+from .embed import LampEmbedder
+from .interval import Interval, confidence_interval
+from .matching import matching
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class CaptioningMeasures:
+    """Intervals by column, of the captions and of the first text of each clip; the captions themselves."""
+
+    captioned: dict[str, Interval]
+    real: dict[str, Interval]
+    captions: list[str]
+
+
+@torch.inference_mode()
+def caption_motions(lamp: Lamp, motions: Sequence[Tensor]) -> list[str]:
+    """N motions (T, F) in the data set's own units -> N texts, by LaMP's text head, the likeliest word at every step.
+
+    Raises LampError for a model that reads no motions.
+    """
+    model, text_tokenizer = lamp.language_motion, lamp.text_tokenizer
+    config = lamp.config.language_motion
+    longest = min(config.max_pretraining_text_tokens, config.max_positions)
+    captions = []
+    for start in range(0, len(motions), BATCH):
+        latents, lengths = lamp.read_motions(motions[start : start + BATCH])
+        captions += text_tokenizer.decode(model.generate_caption(latents, lengths, longest, text_tokenizer.end_id))
+    return captions
+
+
+def measure_captioning(
+    lamp: Lamp,
+    clips: Sequence[Clip],
+    embedder: LampEmbedder,
+    replications: int = 20,
+    seed: int = 0,
+    with_bert_score: bool = False,
+) -> CaptioningMeasures:
+    """Caption every clip and compare with its texts. Captions do not vary; the groups of R-precision do.
+
+    embedder reads captions without tagged words. Raises LampError as `caption_motions`, or without replications.
+    """
+    if replications < 1:
+        raise LampError(f"replications is {replications}, expected at least 1")
+    motions = [torch.from_numpy(clip.features) for clip in clips]
+    made = caption_motions(lamp, motions)
+    # A text tokenizer refuses what has no known word, which captions of an untrained model may be.
+    known = set(embedder.lamp.text_tokenizer.pieces)
+    readable = [Caption(text if known & set(words(text)) else "a") for text in made]
+    embeddings = embedder.motions(motions)
+    rows = {"captioned": embedder.texts(readable), "real": embedder.texts([clip.captions[0] for clip in clips])}
+    orders = [np.random.default_rng(seed + i).permutation(len(clips)) for i in range(replications)]
+    intervals = {}
+    for name, text in rows.items():
+        precision = np.array([matching(embeddings[order], text[order]).precision for order in orders])
+        intervals[name] = {f"R@{k}": confidence_interval(precision[:, k - 1]) for k in (1, 3)}
+    references = [clip.texts for clip in clips]
+    scores = caption_scores(made, references)
+    if with_bert_score:
+        scores["BertScore"] = bert_score(made, references)
+    intervals["captioned"] |= {name: confidence_interval([score]) for name, score in scores.items()}
+    return CaptioningMeasures(**intervals, captions=made)
