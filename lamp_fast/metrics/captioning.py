@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..data import Caption, Clip
 from ..errors import LampError
-from ..models.lamp import Lamp
+from ..pipelines.motion_to_text import MotionCaptioner
 from .bert_score import bert_score
 from .captions import caption_scores, words
 from .embed import LampEmbedder
 from .interval import Interval, confidence_interval
 from .matching import matching
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -30,38 +27,23 @@ class CaptioningMeasures:
     captions: list[str]
 
 
-@torch.inference_mode()
-def caption_motions(lamp: Lamp, motions: Sequence[Tensor]) -> list[str]:
-    """N motions (T, F) in the data set's own units -> N texts, by LaMP's text head, the likeliest word at every step.
-
-    Raises LampError for a model that reads no motions.
-    """
-    model, text_tokenizer = lamp.language_motion, lamp.text_tokenizer
-    config = lamp.config.language_motion
-    longest = min(config.max_pretraining_text_tokens, config.max_positions)
-    captions = []
-    for start in range(0, len(motions), BATCH):
-        latents, lengths = lamp.read_motions(motions[start : start + BATCH])
-        captions += text_tokenizer.decode(model.generate_caption(latents, lengths, longest, text_tokenizer.end_id))
-    return captions
-
-
 def measure_captioning(
-    lamp: Lamp,
+    captioner: MotionCaptioner,
     clips: Sequence[Clip],
     embedder: LampEmbedder,
     replications: int = 20,
     seed: int = 0,
     with_bert_score: bool = False,
 ) -> CaptioningMeasures:
-    """Caption every clip and compare with its texts. Captions do not vary; the groups of R-precision do.
+    """Caption every clip, with 5 beams as released, and compare with its texts.
 
-    embedder reads captions without tagged words. Raises LampError as `caption_motions`, or without replications.
+    Captions do not vary; the groups of R-precision do. embedder reads captions without tagged words.
+    Raises LampError without replications.
     """
     if replications < 1:
         raise LampError(f"replications is {replications}, expected at least 1")
     motions = [torch.from_numpy(clip.features) for clip in clips]
-    made = caption_motions(lamp, motions)
+    made = [caption.text for caption in captioner(motions)]
     # A text tokenizer refuses what has no known word, which captions of an untrained model may be.
     known = set(embedder.lamp.text_tokenizer.pieces)
     readable = [Caption(text if known & set(words(text)) else "a") for text in made]

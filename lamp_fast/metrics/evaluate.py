@@ -14,6 +14,7 @@ from ..checkpoints.folder import CONFIG, load_lamp
 from ..data import Clip, open_dataset
 from ..errors import LampError
 from ..models.lamp import Lamp
+from ..pipelines.motion_to_text import MotionCaptioner
 from .bert_score import check_bert_score
 from .captioning import measure_captioning
 from .embed import Embedder, GuoEmbedder, LampEmbedder
@@ -91,7 +92,7 @@ def evaluate_captioning(
             "the evaluator of Guo et al. reads words with their parts of speech, which captions do not have; "
             "give a LaMP model as evaluator"
         )
-    measures = measure_captioning(lamp, clips, embedder, replications, seed, with_bert_score)
+    measures = measure_captioning(MotionCaptioner(lamp), clips, embedder, replications, seed, with_bert_score)
     return Report(
         f"Motion to text: {request.model}",
         [*CAPTIONING_COLUMNS, "BLEU@2", "BLEU@3"],

@@ -20,8 +20,8 @@ from ..models.decoding import DecodingOptions
 from ..models.lamp import Lamp
 from ..motion.features import features_to_joints
 from ..motion.skeleton import KIT, Skeleton
+from ..pipelines.motion_to_text import MotionCaptioner
 from .bert_score import bert_score
-from .captioning import caption_motions
 from .distributions import diversity, draw_pairs, frechet_distance, multimodality
 from .embed import Embedder, LampEmbedder
 from .interval import Interval, confidence_interval
@@ -117,6 +117,7 @@ def measure_generation(
     motions = [torch.from_numpy(clip.features) for clip in clips]
     lengths = [len(motion) // FRAMES_PER_TOKEN for motion in motions]
     own = LampEmbedder(lamp, "LaMP") if lamp.config.reads_motion and embedder.as_published else None
+    captioner = MotionCaptioner(lamp) if options.bert_score else None
     real = embedder.motions(motions)
     real_joints = (features_to_joints(motion[None], lamp.skeleton) for motion in motions)
     real_physics = np.mean([_physics(joints, lamp.skeleton)[0] for joints in real_joints], 0)
@@ -151,7 +152,8 @@ def measure_generation(
         if options.multimodality_texts:
             measured["MModality"] = _multimodality(embedder, generate, captions, lengths, options, draw, seed)
         if options.bert_score:
-            measured[BERT_COLUMN] = bert_score(caption_motions(lamp, features), [[c.text] for c in captions])
+            made_captions = [caption.text for caption in captioner(features)]
+            measured[BERT_COLUMN] = bert_score(made_captions, [[caption.text] for caption in captions])
         for name, value in measured.items():
             values.setdefault(name, []).append(float(value))
         measured = _matching_columns(text[order], real[order]) | {
