@@ -27,12 +27,15 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--retarget", type=Path, metavar="CHARACTER", help="a humanoid skeleton, .bvh or .glb, to move")
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="where the joints of IN are, if names do not tell")
     parser.add_argument("--target-mapping", type=Path, metavar="FILE", help="the same for CHARACTER")
+    parser.add_argument("--body-model", type=Path, metavar="FOLDER", help="SMPL's .npz models, to read AMASS")
+    parser.add_argument("--smpl", action="store_true", help="write SMPL poses as AMASS .npz; needs --body-model")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from lamp_fast.export import check_output, save
     from lamp_fast.export.retarget import save_retargeted
+    from lamp_fast.export.smpl import write_smpl
     from lamp_fast.export.target import read_target
     from lamp_fast.motion import editing
     from lamp_fast.readers.clip import read_clip
@@ -41,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
     target = read_target(args.retarget, args.target_mapping) if args.retarget else None
     if target and (args.coordinates != "gltf" or args.channel_order):
         raise LampError("a character keeps its own axes and channels; leave --coordinates and --channel-order out")
-    clip = editing.concatenate([read_clip(path, body=args.mapping) for path in args.input])
+    if args.smpl and (args.body_model is None or args.output.suffix.lower() != ".npz" or target):
+        raise LampError("--smpl writes an .npz file by a --body-model of your own; give both, and no --retarget")
+    clips = [read_clip(path, body=args.mapping, body_model=args.body_model) for path in args.input]
+    clip = editing.concatenate(clips)
     print(f"{' + '.join(map(str, args.input))}: {clip.seconds:.2f} s, {len(clip)} frames at {clip.fps:g} a second")
     if args.trim:
         clip = editing.trim(clip, *args.trim)
@@ -54,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     options = {"fps": args.fps}
     if args.fps and args.output.suffix.lower() not in (".bvh", ".glb"):
         clip, options = editing.resample(clip, args.fps), {}
-    if target:
+    if args.smpl:
+        write_smpl(args.output, clip, args.body_model)
+    elif target:
         save_retargeted(clip, args.output, target, **options)
     else:
         save(clip, args.output, coordinates=args.coordinates, channel_order=args.channel_order, **options)

@@ -21,12 +21,11 @@ def write_bvh(path: str | os.PathLike, animation: Animation, units: float = CENT
     cannot be written.
     """
     by_joint = zip(animation.rotations.swapaxes(0, 1), animation.orders)
-    angles = np.stack([quaternion_to_euler(q, order.lower()) for q, order in by_joint], axis=1)
-    lines, columns = ["HIERARCHY"], []
-    _write_joint(lines, columns, 0, "", animation, units)
+    angles = np.stack([quaternion_to_euler(q, axes.lower()) for q, axes in by_joint], axis=1)
+    joints, order = _hierarchy(animation, units)
     frames = len(animation.root)
-    lines += ["MOTION", f"Frames: {frames}", f"Frame Time: {1 / animation.fps:.6f}"]
-    turns = _without_jumps(angles)[:, columns].reshape(frames, -1)
+    lines = ["HIERARCHY", *joints, "MOTION", f"Frames: {frames}", f"Frame Time: {1 / animation.fps:.6f}"]
+    turns = _without_jumps(angles)[:, order].reshape(frames, -1)
     values = np.concatenate([animation.root * units, turns], axis=1)
     values = np.round(values, 5) + 0.0  # no "-0"
     lines += [" ".join(f"{v:.5f}" for v in frame) for frame in values.tolist()]
@@ -46,27 +45,34 @@ def _without_jumps(angles: np.ndarray) -> np.ndarray:
     return angles
 
 
-def _write_joint(
-    lines: list[str], columns: list[int], joint: int, indent: str, animation: Animation, units: float
-) -> None:
-    """Append a joint and what hangs on it to `lines`; `columns` collects the joints in the order of the file."""
-    columns.append(joint)
-    offset = animation.offsets[joint] * units
-    rotations = " ".join(f"{axis}rotation" for axis in animation.orders[joint])
-    channels = f"3 {rotations}" if joint else f"6 Xposition Yposition Zposition {rotations}"
-    lines += [
-        f"{indent}{'JOINT' if joint else 'ROOT'} {animation.names[joint]}",
-        f"{indent}{{",
-        f"{indent}  OFFSET {_vector(offset)}",
-        f"{indent}  CHANNELS {channels}",
-    ]
-    children = [child for child, parent in enumerate(animation.parents) if parent == joint]
-    for child in children:
-        _write_joint(lines, columns, child, indent + "  ", animation, units)
-    if not children:
-        lines += [f"{indent}  End Site", f"{indent}  {{"]
-        lines += [f"{indent}    OFFSET {_vector(offset * END_SITE)}", f"{indent}  }}"]
-    lines.append(f"{indent}}}")
+def _hierarchy(animation: Animation, units: float) -> tuple[list[str], list[int]]:
+    """The lines of all joints, and the joints in the order of the file: each before what hangs on it."""
+    children: list[list[int]] = [[] for _ in animation.names]
+    for joint, parent in enumerate(animation.parents[1:], 1):
+        children[parent].append(joint)
+    lines, order = [], []
+    waiting: list[tuple[int, int | None]] = [(0, 0)]  # (depth, joint), or (depth, None) where a joint ends
+    while waiting:
+        depth, joint = waiting.pop()
+        indent = "  " * depth
+        if joint is None:
+            lines.append(f"{indent}}}")
+            continue
+        order.append(joint)
+        offset = animation.offsets[joint] * units
+        rotations = " ".join(f"{axis}rotation" for axis in animation.orders[joint])
+        lines += [
+            f"{indent}{'JOINT' if joint else 'ROOT'} {animation.names[joint]}",
+            f"{indent}{{",
+            f"{indent}  OFFSET {_vector(offset)}",
+            f"{indent}  CHANNELS {f'3 {rotations}' if joint else f'6 Xposition Yposition Zposition {rotations}'}",
+        ]
+        if not children[joint]:
+            end = _vector(offset * END_SITE)
+            lines += [f"{indent}  End Site", f"{indent}  {{", f"{indent}    OFFSET {end}", f"{indent}  }}"]
+        waiting.append((depth, None))
+        waiting += [(depth + 1, child) for child in reversed(children[joint])]
+    return lines, order
 
 
 def _vector(v: np.ndarray) -> str:

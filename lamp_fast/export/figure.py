@@ -43,13 +43,6 @@ class Camera:
         return self.focal * size / depth
 
 
-def facing(joints: np.ndarray, skeleton: Skeleton) -> float:
-    """The heading of one pose (J, 3): radians about +Y, 0 when facing +Z."""
-    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face_joints
-    across = joints[left_hip] - joints[right_hip] + joints[left_shoulder] - joints[right_shoulder]
-    return float(np.arctan2(-across[2], across[0]))
-
-
 def draw_figure(
     joints: np.ndarray, skeleton: Skeleton, camera: Camera, size: int, path: np.ndarray | None = None
 ) -> Image.Image:

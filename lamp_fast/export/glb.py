@@ -18,8 +18,8 @@ from ..motion.animation import Animation
 from .motion import Motion
 from .stick_body import rest_joints, stick_body
 
-FLOAT, UNSIGNED_BYTE = 5126, 5121
-COMPONENTS = {np.dtype("<f4"): FLOAT, np.dtype("u1"): UNSIGNED_BYTE}
+FLOAT, UNSIGNED_SHORT = 5126, 5123
+COMPONENTS = {np.dtype("<f4"): FLOAT, np.dtype("<u2"): UNSIGNED_SHORT}
 ARRAY_BUFFER = 34962
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 COLOURS = {"": (0.22, 0.26, 0.33), "l": (0.13, 0.42, 0.75), "r": (0.82, 0.33, 0.16)}
@@ -88,7 +88,7 @@ def _add_body(buffer: Buffer, animation: Animation) -> None:
         attributes = {
             "POSITION": buffer.add(part.points.astype("<f4"), "VEC3", ARRAY_BUFFER, bounds=True),
             "NORMAL": buffer.add(part.normals.astype("<f4"), "VEC3", ARRAY_BUFFER),
-            "JOINTS_0": buffer.add(indices.astype("u1"), "VEC4", ARRAY_BUFFER),
+            "JOINTS_0": buffer.add(indices.astype("<u2"), "VEC4", ARRAY_BUFFER),
             "WEIGHTS_0": buffer.add(weights.astype("<f4"), "VEC4", ARRAY_BUFFER),
         }
         primitives.append({"attributes": attributes, "material": len(document["materials"])})

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import LampError
 from ..files import new_file
+from ..motion.heading import headings
 from ..motion.skeleton import Skeleton
 from . import figure
 
@@ -97,7 +98,7 @@ class _Panel:
 
     def __init__(self, joints: np.ndarray, skeleton: Skeleton, size: int):
         self.joints, self.skeleton, self.size = joints, skeleton, size
-        self.azimuth = figure.facing(joints[0], skeleton) + VIEW_ANGLE
+        self.azimuth = float(headings(joints[:1], skeleton)[0]) + VIEW_ANGLE
         self.targets = _smooth(joints[:, 0] * [1, 0, 1], CAMERA_LAG * skeleton.fps) + [0, EYE_HEIGHT, 0]
 
     def draw(self, t: int) -> Image.Image:

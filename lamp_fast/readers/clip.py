@@ -15,6 +15,7 @@ from .acclaim import open_amc
 from .bodies import BodyMap
 from .bvh import open_bvh
 from .motion import read_motion
+from .smpl import RATES, is_amass
 
 
 def read_clip(
@@ -22,6 +23,7 @@ def read_clip(
     *,
     body: BodyMap | str | os.PathLike | None = None,
     skeleton: str | os.PathLike | None = None,
+    body_model: str | os.PathLike | None = None,
     clip: str | None = None,
 ) -> Clip:
     """Read a motion file; arguments and errors as for `read_motion`.
@@ -37,9 +39,9 @@ def read_clip(
     if suffix in (".bvh", ".amc") and path.is_file():
         fps = (open_bvh(path) if suffix == ".bvh" else open_amc(path, skeleton)).fps
     else:
-        fps = float(told.get("fps", 20.0))
+        fps = float(told.get("fps", np.array(20.0)).reshape(()))
     # Told that the file has the rate of the result, the reader leaves the frames as they are.
-    captured = read_motion(path, body=body, skeleton=skeleton, clip=clip, fps=20.0)
+    captured = read_motion(path, body=body, skeleton=skeleton, body_model=body_model, clip=clip, fps=20.0)
     joints = captured.joints + captured.origin
     frames = len(joints)
     found = Clip(joints, captured.skeleton, fps, np.zeros((frames, 4), dtype=bool), [""] * frames)
@@ -55,8 +57,11 @@ def read_clip(
 
 
 def _told(path: Path) -> dict[str, np.ndarray]:
-    """What an .npz file tells beside its joints."""
+    """What an .npz file tells beside its joints; of an AMASS file its frame rate."""
     shapes = arrays.npz_shapes(path)
+    if is_amass(path):
+        rate = next((name for name in RATES if name in shapes), None)
+        return {"fps": arrays.read_npz(path, {rate})[rate]} if rate and np.prod(shapes[rate]) == 1 else {}
     if "joints" not in shapes:
         return {}
     known = {"contacts", "frame_prompts", "seed", "fps", "coordinates"} & shapes.keys()

@@ -31,7 +31,7 @@ def read_glb(path):
     def array(index):
         accessor = document["accessors"][index]
         view = document["bufferViews"][accessor["bufferView"]]
-        dtype = {5126: "<f4", 5121: "u1"}[accessor["componentType"]]
+        dtype = {5126: "<f4", 5123: "<u2"}[accessor["componentType"]]
         count = accessor["count"] * WIDTH[accessor["type"]]
         return np.frombuffer(binary, dtype, count, view["byteOffset"]).reshape(accessor["count"], -1)
 
