@@ -178,6 +178,19 @@ def test_text_to_motion(vq, golden, vocabulary, tmp_path):
         fixture.check(f"{prefix}_final_ids", ids)
 
 
+def test_a_length_estimator_stands_beside_a_model(golden, vocabulary, tmp_path):
+    fixture = golden("lamp_pretrain")
+    made = convert_released(
+        [released_file(fixture), released_file(golden("length_estimator"))],
+        tmp_path / "m",
+        vocabulary=vocabulary,
+        statistics=write_statistics(tmp_path / "meta", 263),
+        options=Options(fixture.config["qformer"]["heads"]),
+    )
+    assert not made.lacking and load_lamp(tmp_path / "m").config.reads_motion
+    assert load_model(tmp_path / "m/length_estimator").config.num_classes > 1
+
+
 def test_parts_are_put_together_later(golden, vocabulary, tmp_path):
     sizes = golden("generate").config
     options = Options(sizes["qformer"]["heads"], sizes["num_heads"])

@@ -110,31 +110,38 @@ def convert_released(
         (models if isinstance(known, nn.Module) else found)[account.kind] = known
     by_kind = {account.kind: account for account in accounts}
 
-    models |= _build(found, by_kind, models, options)
+    models = _Builder(found, by_kind, models, options).build()
     if "evaluator" in models and len(models) > 1:
         raise LampError("an evaluator has statistics of its own; convert it by itself")
     vocabulary = vocabulary or _beside(files, VOCABULARY, f"bert/{VOCABULARY}")
     statistics = statistics or _beside(files, "mean.npy", "Mean.npy", "meta/mean.npy", "meta/Mean.npy", parent=True)
     words = words or _beside(files, "our_vab_idx.pkl", "glove/our_vab_idx.pkl", parent=True)
+    lacking = [name for name, there in _needs(models, vocabulary, statistics, words).items() if not there]
     destination = Path(destination)
-    if "evaluator" in models:
-        lacking = {"statistics (mean.npy, std.npy)": statistics, "word vectors (glove/our_vab_*)": words}
-    else:
-        lacking = {
-            "a tokenizer (a VQ-VAE)": "tokenizer" in models,
-            "a language-motion model (LaMP's pretraining, or LaMP-T2M)": "language_motion" in models,
-            "a vocabulary (vocab.txt of bert-base-uncased)": vocabulary,
-            "statistics (Mean.npy, Std.npy)": statistics,
-        }
-    lacking = [name for name, there in lacking.items() if not there]
-    if lacking:
+    if lacking or models.keys() == {"length_estimator"}:
         _save_parts(destination, models)
     elif "evaluator" in models:
         parts = Evaluator(models["evaluator"], *read_statistics(statistics), *read_words(words))
         save_evaluator(destination, parts)
     else:
-        save_lamp(destination, _lamp(models, TextTokenizer(vocabulary), *read_statistics(statistics), by_kind))
+        save_lamp(destination, _lamp(models, TextTokenizer(vocabulary), *read_statistics(statistics)))
+        if "length_estimator" in models:  # no part of LaMP: it reads features of CLIP
+            save_model(destination / "length_estimator", models["length_estimator"])
     return Conversion(accounts, list(models), lacking)
+
+
+def _needs(models: dict[str, nn.Module], vocabulary: object, statistics: object, words: object) -> dict[str, object]:
+    """What whole models are made of, and whether it is there."""
+    if models.keys() == {"length_estimator"}:
+        return {}
+    if "evaluator" in models:
+        return {"statistics (mean.npy, std.npy)": statistics, "word vectors (glove/our_vab_*)": words}
+    return {
+        "a tokenizer (a VQ-VAE)": "tokenizer" in models,
+        "a language-motion model (LaMP's pretraining, or LaMP-T2M)": "language_motion" in models,
+        "a vocabulary (vocab.txt of bert-base-uncased)": vocabulary,
+        "statistics (Mean.npy, Std.npy)": statistics,
+    }
 
 
 def _open(file: Path) -> tuple[Account, Found | nn.Module]:
@@ -156,91 +163,107 @@ def _open(file: Path) -> tuple[Account, Found | nn.Module]:
     return account, found
 
 
-def _build(
-    found: dict[str, Found], accounts: dict[str, Account], models: dict[str, nn.Module], options: Options
-) -> dict[str, nn.Module]:
-    """Our models of the released tensors; the accounts learn what became of them."""
-    built: dict[str, nn.Module] = {}
-    used: dict[str, set[str]] = {kind: set() for kind in found}
+class _Builder:
+    """Released tensors -> our models; the accounts learn what became of them.
 
-    def build(part: str, kind: str, model: nn.Module, tensors: dict[str, Tensor], optional: Sequence[str] = ()) -> None:
-        accounts[kind].missing += _fill(accounts[kind].file, model, tensors, optional)
-        built[part] = model.eval()
+    found: by kind; models: those that came as our own folders.
+    """
 
-    for kind in ("evaluator", "length_estimator"):
-        if kind in found:
-            source, (_, model_type) = {"evaluator": evaluator, "length_estimator": length_estimator}[kind], MODELS[kind]
-            tensors = found[kind].tensors
-            renamed = source.convert(tensors)
-            build(kind, kind, model_type(source.config_from_released(tensors)), renamed)
-            used[kind] |= _names_of(tensors, renamed)
+    def __init__(
+        self, found: dict[str, Found], accounts: dict[str, Account], models: dict[str, nn.Module], options: Options
+    ):
+        self.released = {kind: known.tensors for kind, known in found.items()}
+        self.accounts, self.models, self.options = accounts, dict(models), options
+        self._used: dict[str, set[str]] = {kind: set() for kind in found}
 
-    for kind, prefix in (("tokenizer", "vqvae."), ("language_motion", "vq_model.vqvae.")):
-        if kind in found and f"{prefix}quantizer.codebook" in found[kind].tensors:
-            tensors = found[kind].tensors
-            if "tokenizer" in built or "tokenizer" in models:
-                names = [name for name in tensors if name.startswith(prefix)]
-                accounts[kind].dropped["the VQ-VAE of another file is taken"] = names
-                continue
-            renamed = tokenizer.convert(tensors, prefix)
-            build("tokenizer", kind, MotionTokenizer(tokenizer.config_from_released(tensors, prefix)), renamed)
-            used[kind] |= _names_of(tensors, renamed)
+    def build(self) -> dict[str, nn.Module]:
+        """All models by the names of their parts. Raises LampError for tensors that are missing or do not fit."""
+        for kind, source in (("evaluator", evaluator), ("length_estimator", length_estimator)):
+            if kind in self.released:
+                tensors = self.released[kind]
+                model = MODELS[kind][1](source.config_from_released(tensors))
+                self._add(kind, kind, model, source.convert(tensors))
+        self._tokenizer("tokenizer", "vqvae.")
+        self._tokenizer("language_motion", "vq_model.vqvae.")
+        self._motion_encoder()
+        self._language_motion()
+        self._generator()
+        for kind, tensors in self.released.items():
+            _account(self.accounts[kind], tensors, self._used[kind])
+        return self.models
 
-    if "language_motion" in found:
-        tensors = found["language_motion"].tensors
+    def _tokenizer(self, kind: str, prefix: str) -> None:
+        tensors = {n: t for n, t in self.released.get(kind, {}).items() if n.startswith(prefix)}
+        if not tensors:
+            return
+        if "tokenizer" in self.models:
+            self.accounts[kind].dropped["the VQ-VAE of another file is taken"] = list(tensors)
+            return
+        model = MotionTokenizer(tokenizer.config_from_released(tensors, prefix))
+        self._add("tokenizer", kind, model, tokenizer.convert(tensors, prefix))
+
+    def _motion_encoder(self) -> None:
+        tensors = self.released.get("language_motion", {})
         renamed = {f"encoder.{name}": tensor for name, tensor in tokenizer.convert_encoder(tensors).items()}
         if renamed:
-            build("motion_encoder", "language_motion", MotionEncoder(_encoder_config(tensors)), renamed)
-            used["language_motion"] |= _names_of(tensors, renamed)
+            self._add("motion_encoder", "language_motion", MotionEncoder(_encoder_config(tensors)), renamed)
 
-    pretrained, made_with = (found[k].tensors if k in found else {} for k in ("language_motion", "generator"))
-    if pretrained or made_with:
+    def _language_motion(self) -> None:
+        pretrained, made_with = (self.released.get(kind, {}) for kind in ("language_motion", "generator"))
+        kinds = [kind for kind in ("language_motion", "generator") if kind in self.released]
+        if not kinds:
+            return
+        if len(kinds) == 2:
+            self._compare(pretrained, made_with)
+        released = {**pretrained, **made_with}
+        heads = _heads(released["query_tokens"].shape[-1], self.options.language_motion_heads, "Q-Former")
+        config = language_motion.config_from_released(released, heads)
+        encoder = self.models.get("motion_encoder") or self.models.get("tokenizer")
+        code_dim = encoder.config.code_dim if encoder and not pretrained else config.code_dim
+        config = dataclasses.replace(config, padding=self.options.padding, code_dim=code_dim)
+        absent = () if len(kinds) == 2 else _ABSENT[kinds[0]]
+        self._add("language_motion", kinds[-1], LanguageMotionModel(config), language_motion.convert(released), absent)
+        self.accounts[kinds[-1]].notes.append(f"{heads} heads in the Q-Former, which the file does not show")
+        for kind in kinds:
+            self._used[kind] |= {name for name in self.released[kind] if language_motion.released_name(name)}
+
+    def _compare(self, pretrained: dict[str, Tensor], made_with: dict[str, Tensor]) -> None:
+        """Both files hold a Q-Former: of one shape, and the same if the generator was trained on this pretraining."""
         both = [name for name in pretrained if name in made_with and language_motion.released_name(name)]
-        differing = [name for name in both if not _equal(pretrained[name], made_with[name])]
-        if any(pretrained[name].shape != made_with[name].shape for name in differing):
-            name = next(name for name in differing if pretrained[name].shape != made_with[name].shape)
-            raise LampError(
-                f"{accounts['language_motion'].file} and {accounts['generator'].file} belong to different models: "
-                f"{name} is {tuple(pretrained[name].shape)} and {tuple(made_with[name].shape)}; convert one of them"
-            )
+        for name in both:
+            if pretrained[name].shape != made_with[name].shape:
+                raise LampError(
+                    f"{self.accounts['language_motion'].file} and {self.accounts['generator'].file} belong to "
+                    f"different models: {name} is {tuple(pretrained[name].shape)} and {tuple(made_with[name].shape)}; "
+                    "convert one of them"
+                )
+        differing = sum(not torch.equal(pretrained[name], made_with[name]) for name in both)
         if differing:
-            accounts["generator"].notes.append(
-                f"its Q-Former differs from that of the pretraining in {len(differing)} of {len(both)} tensors and is "
+            self.accounts["generator"].notes.append(
+                f"its Q-Former differs from that of the pretraining in {differing} of {len(both)} tensors and is "
                 "taken: what the pretraining alone would give in retrieval, this model does not"
             )
-        merged = {**pretrained, **made_with}
-        width = merged["query_tokens"].shape[-1]
-        config = language_motion.config_from_released(merged, _heads(width, options.language_motion_heads, "Q-Former"))
-        vq = models.get("motion_encoder") or built.get("motion_encoder")
-        vq = vq or models.get("tokenizer") or built.get("tokenizer")
-        if not pretrained and vq:
-            config = dataclasses.replace(config, code_dim=vq.config.code_dim)
-        config = dataclasses.replace(config, padding=options.padding)
-        kind = "generator" if made_with else "language_motion"
-        accounts[kind].notes.append(f"{config.num_heads} heads in the Q-Former, which the file does not show")
-        renamed = language_motion.convert(merged)
-        absent = () if pretrained and made_with else _ABSENT["language_motion" if pretrained else "generator"]
-        build("language_motion", kind, LanguageMotionModel(config), renamed, absent)
-        for kind in {"language_motion", "generator"} & found.keys():
-            used[kind] |= {name for name in found[kind].tensors if language_motion.released_name(name)}
 
-    if made_with:
-        width = made_with["cond_emb.weight"].shape[0]
-        config = generator.config_from_released(
-            made_with, num_heads=_heads(width, options.generator_heads, "masked transformer")
-        )
+    def _generator(self) -> None:
+        tensors, options = self.released.get("generator"), self.options
+        if not tensors:
+            return
+        heads = _heads(tensors["cond_emb.weight"].shape[0], options.generator_heads, "masked transformer")
+        config = generator.config_from_released(tensors, num_heads=heads)
         config = dataclasses.replace(config, padding=options.padding, attention_mode=options.attention_mode)
-        accounts["generator"].notes.append(
-            f"{config.num_heads} heads and attention {config.attention_mode} in the masked transformer, which the file "
-            "does not show"
+        self._add("generator", "generator", MotionGenerator(config), generator.convert(tensors))
+        self.accounts["generator"].notes.append(
+            f"{heads} heads and attention {config.attention_mode} in the masked transformer, which the file does not "
+            "show"
         )
-        renamed = generator.convert(made_with)
-        build("generator", "generator", MotionGenerator(config), renamed)
-        used["generator"] |= _names_of(made_with, renamed)
 
-    for kind, known in found.items():
-        _account(accounts[kind], known.tensors, used[kind])
-    return built
+    def _add(
+        self, part: str, kind: str, model: nn.Module, renamed: dict[str, Tensor], optional: Sequence[str] = ()
+    ) -> None:
+        self.accounts[kind].missing += _fill(self.accounts[kind].file, model, renamed, optional)
+        self.models[part] = model.eval()
+        kept = {id(tensor) for tensor in renamed.values()}
+        self._used[kind] |= {name for name, tensor in self.released[kind].items() if id(tensor) in kept}
 
 
 # What one of the two files of the language-motion model does not hold.
@@ -279,9 +302,7 @@ def _fill(file: Path, model: nn.Module, tensors: dict[str, Tensor], optional: Se
     return missing
 
 
-def _lamp(
-    models: dict[str, nn.Module], text_tokenizer: TextTokenizer, mean: Tensor, std: Tensor, accounts: dict[str, Account]
-) -> Lamp:
+def _lamp(models: dict[str, nn.Module], text_tokenizer: TextTokenizer, mean: Tensor, std: Tensor) -> Lamp:
     parts = {name: models.get(name) for name in PARTS}
     feature_dim = parts["tokenizer"].config.feature_dim
     dataset = next((name for name, skeleton in SKELETONS.items() if skeleton.feature_dim == feature_dim), None)
@@ -340,14 +361,6 @@ def _encoder_config(tensors: dict[str, Tensor]) -> TokenizerConfig:
 def _same_encoder(encoder: MotionEncoder, vq: MotionTokenizer) -> bool:
     theirs = vq.encoder.state_dict()
     ours = encoder.encoder.state_dict()
-    return ours.keys() == theirs.keys() and all(_equal(tensor, theirs[name]) for name, tensor in ours.items())
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a, b)
-
-
-def _names_of(tensors: dict[str, Tensor], renamed: dict[str, Tensor]) -> set[str]:
-    """Released names of the tensors that were only renamed."""
-    kept = {id(tensor) for tensor in renamed.values()}
-    return {name for name, tensor in tensors.items() if id(tensor) in kept}
+    return ours.keys() == theirs.keys() and all(
+        tensor.shape == theirs[name].shape and torch.equal(tensor, theirs[name]) for name, tensor in ours.items()
+    )
