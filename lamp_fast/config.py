@@ -104,6 +104,30 @@ class LengthEstimatorConfig:
 
 
 @dataclass(frozen=True)
+class CaptionerConfig:
+    """LaMP-M2T: a language model that reads the queries of a motion (released `models/m2t/m2t_trans.py`).
+
+    language_model: its folder, as transformers writes it. prompt: what stands between motion and words; the release
+    generates after "a man is", which it does not train. max_words: of a text, in the language model's tokens.
+    """
+
+    language_motion: LanguageMotionConfig = field(default_factory=LanguageMotionConfig)
+    language_model: str = ""
+    prompt: str = ""
+    max_words: int = 32
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CaptionerConfig:
+        lists = {"lora_targets": tuple(data["lora_targets"])} if "lora_targets" in data else {}
+        parts = {"language_motion": from_dict(LanguageMotionConfig, data.get("language_motion", {}))}
+        return from_dict(cls, {**data, **parts, **lists})
+
+
+@dataclass(frozen=True)
 class EvaluatorConfig:
     """Text-motion evaluator of Guo et al. (`models/t2m_eval_modules.py`)."""
 

@@ -140,6 +140,35 @@ def tiny_folder(tiny_lamp, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_language_model(tmp_path_factory) -> Path:
+    """A folder with a causal language model of random weights, and a tokenizer that knows a few words."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    words = "<unk> <s> </s> a the person man is walks forward then waves with right left hand arm turns".split()
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*words, "\n"])}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" +"), "removed")
+    folder = tmp_path_factory.mktemp("models") / "llm"
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(words) + 1,
+        hidden_size=24,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def golden():
     """`golden("vq_t2m")` opens a fixture; the test skips where fixtures are absent."""

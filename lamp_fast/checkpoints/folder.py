@@ -73,16 +73,16 @@ def save_model(folder: str | os.PathLike, model: nn.Module, storage: Storage = "
     part = next((name for name, (_, kind) in MODELS.items() if isinstance(model, kind)), None)
     if part is None:
         raise LampError(f"{type(model).__name__} is not a part of LaMP; there are {', '.join(MODELS)}")
-    _write_config(Path(folder), part, dataclasses.asdict(model.config))
+    write_config(Path(folder), part, dataclasses.asdict(model.config))
     write_weights(Path(folder) / WEIGHTS, model, storage)
 
 
 def load_model(folder: str | os.PathLike, device: str | torch.device = "cpu") -> nn.Module:
     """Read what `save_model` wrote, in evaluation mode. Raises `LampError` as `read_weights`, or for a bad config."""
     folder = Path(folder)
-    part, config = _read_config(folder, tuple(MODELS))
+    part, config = read_config(folder, tuple(MODELS))
     config_type, model_type = MODELS[part]
-    with _explained(folder / CONFIG):
+    with explained(folder / CONFIG):
         model = model_type(from_dict(config_type, config))
     read_weights(folder / WEIGHTS, model)
     return model.eval().to(device)
@@ -108,7 +108,7 @@ def save_lamp(
     check_replaceable(folder)
     storages = {part: storage if isinstance(storage, str) else storage.get(part, "fp32") for part in PARTS}
     with new_folder(folder) as partial:
-        _write_config(partial, "lamp", lamp.config.to_dict())
+        write_config(partial, "lamp", lamp.config.to_dict())
         for part, model in _parts(lamp).items():
             write_weights(partial / part / WEIGHTS, model, storages[part])
         words = "".join(piece + "\n" for piece in lamp.text_tokenizer.pieces)
@@ -126,12 +126,12 @@ def load_lamp(name_or_folder: str | os.PathLike = "lamp-mini", device: str | tor
         LampError: no such name or folder; anything in it that is missing or does not fit.
     """
     folder = find_lamp(name_or_folder)
-    _, config = _read_config(folder, ("lamp",))
+    _, config = read_config(folder, ("lamp",))
     statistics = read_tensors(folder / STATISTICS)
     if statistics.keys() != {"mean", "std"}:
         raise LampError(f"{folder / STATISTICS} holds {sorted(statistics)}, expected mean and std; get it again")
     words = TextTokenizer(folder / VOCABULARY)
-    with _explained(folder / CONFIG):
+    with explained(folder / CONFIG):
         lamp = Lamp(LampConfig.from_dict(config), words, **statistics)
     for part, model in _parts(lamp).items():
         read_weights(folder / part / WEIGHTS, model)
@@ -155,7 +155,7 @@ def _parts(lamp: Lamp) -> dict[str, nn.Module]:
     return {part: getattr(lamp, part) for part in PARTS if getattr(lamp, part) is not None}
 
 
-def _write_config(folder: Path, model_type: str, config: Mapping[str, Any]) -> None:
+def write_config(folder: Path, model_type: str, config: Mapping[str, Any]) -> None:
     values = {
         "model_type": model_type,
         "format_version": FORMAT_VERSION,
@@ -166,7 +166,7 @@ def _write_config(folder: Path, model_type: str, config: Mapping[str, Any]) -> N
         file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _read_config(folder: Path, model_types: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+def read_config(folder: Path, model_types: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """-> (model_type, config), once the header of config.json has been checked."""
     file = folder / CONFIG
     try:
@@ -187,7 +187,7 @@ def _read_config(folder: Path, model_types: tuple[str, ...]) -> tuple[str, dict[
 
 
 @contextmanager
-def _explained(file: Path) -> Iterator[None]:
+def explained(file: Path) -> Iterator[None]:
     """Whatever fails while models are built from a configuration is that file's fault, and is said so."""
     try:
         yield

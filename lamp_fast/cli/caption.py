@@ -17,6 +17,8 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--top-p", type=float, default=0.9, help="of --sample: share of the probability drawn from")
     parser.add_argument("--seed", type=int, default=0, help="of --sample: the same seed gives the same words")
     parser.add_argument("--model", default="lamp-mini", help="a bundled model or a model folder")
+    parser.add_argument("--captioner", help="a folder of `lamp-fast train captioner`: a language model finds the words")
+    parser.add_argument("--language-model", help="its folder, where it is not the one that was trained with")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--json", action="store_true", help="print JSON: text, score, and segments with their seconds")
     parser.set_defaults(run=run)
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from ..readers.motion import read_motion
 
     motions = [read_motion(file, clip=args.clip) for file in args.files]
-    captioner = MotionCaptioner.from_pretrained(args.model, device=args.device)
+    captioner = MotionCaptioner.from_pretrained(args.model, args.captioner, args.language_model, device=args.device)
     captions = captioner(
         motions,
         num_beams=args.num_beams,

@@ -15,7 +15,14 @@ from . import bench, caption, convert, convert_motion, data, env, eval, generate
 COMMANDS = (generate, convert_motion, caption, view, data, train, pack, convert, eval, bench, profile, env)
 
 # The extra that brings a package which only some commands need.
-EXTRAS = {"accelerate": "train", "tensorboard": "train", "matplotlib": "bench", "nvtx": "profile"}
+EXTRAS = {
+    "accelerate": "train",
+    "tensorboard": "train",
+    "matplotlib": "bench",
+    "nvtx": "profile",
+    "peft": "llm",
+    "transformers": "llm",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`lamp-fast train STAGE` trains one of the four models in a model folder; a run that was cut goes on where it was."""
+"""`lamp-fast train STAGE` trains one of the models in a model folder; a run that was cut goes on where it was."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ STAGES = {
     "language-motion": (1000, 32, 3e-4, "the four language-motion tasks"),
     "generator": (2000, 64, 4e-4, "tokens from text"),
     "length": (600, 256, 1e-3, "length from text"),
+    "captioner": (2000, 16, 1e-4, "text from motion, by a language model"),
 }
+FOLDERS = {"captioner": "the folder of the captioner"}
 
 
 def add_parser(subparsers) -> None:
@@ -22,8 +24,13 @@ def add_parser(subparsers) -> None:
             name, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
         stage.add_argument("--data", required=True, help="a data set: captured joints, or HumanML3D / KIT-ML on disk")
-        stage.add_argument("--folder", required=True, help="the model folder, where every stage leaves its part")
-        stage.add_argument("--preset", default="lamp-mini", help="sizes: lamp-mini or lamp-base")
+        stage.add_argument("--folder", required=True, help=FOLDERS.get(name, "the model folder, for every stage"))
+        if name == "captioner":
+            stage.add_argument("--model", default="lamp-mini", help="the LaMP that reads: bundled, or a model folder")
+            stage.add_argument("--language-model", required=True, help="its folder, as transformers writes it")
+            stage.add_argument("--prompt", default="", help="words between motion and text; the release: 'a man is'")
+        else:
+            stage.add_argument("--preset", default="lamp-mini", help="sizes: lamp-mini or lamp-base")
         stage.add_argument("--steps", type=int, default=steps, help="optimizer steps of the whole run")
         stage.add_argument("--batch-size", type=int, default=batch_size, help="samples a step and process")
         stage.add_argument("--learning-rate", type=float, default=learning_rate, help="at the peak")
@@ -46,6 +53,7 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
+    from ..config import CaptionerConfig
     from ..models.language_motion import PretrainingOptions
     from ..training.loop import TrainingOptions
     from ..training.stages import Workspace
@@ -53,8 +61,6 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.threads:
         torch.set_num_threads(args.threads)
-    wordings = 0 if args.stage == "tokenizer" else args.wordings
-    workspace = Workspace(args.folder, args.data, args.preset, mirror=not args.no_mirror, wordings=wordings)
     options = TrainingOptions(
         steps=args.steps,
         batch_size=args.batch_size,
@@ -63,6 +69,16 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         workers=args.workers,
     )
+    if args.stage == "captioner":
+        from ..training.captioner import train_captioner
+
+        config = CaptionerConfig(language_model=args.language_model, prompt=args.prompt)
+        train_captioner(
+            args.folder, args.data, args.model, config, options, mirror=not args.no_mirror, wordings=args.wordings
+        )
+        return 0
+    wordings = 0 if args.stage == "tokenizer" else args.wordings
+    workspace = Workspace(args.folder, args.data, args.preset, mirror=not args.no_mirror, wordings=wordings)
     if args.stage == "tokenizer":
         workspace.train_tokenizer(options, tuple(args.windows))
     elif args.stage == "language-motion":

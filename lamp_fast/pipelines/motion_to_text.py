@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..backend import find_device
+from ..checkpoints.captioner import load_captioner
 from ..checkpoints.folder import load_lamp
 from ..config import FRAMES_PER_TOKEN
 from ..errors import LampError
@@ -68,9 +69,31 @@ class MotionCaptioner:
         self.writer = writer or LampWriter(lamp.language_motion, lamp.text_tokenizer)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto") -> MotionCaptioner:
-        """Load as `LampPipeline.from_pretrained` does."""
-        return cls(load_lamp(name_or_folder, find_device(device)))
+    def from_pretrained(
+        cls,
+        name_or_folder: str | os.PathLike = "lamp-mini",
+        captioner: str | os.PathLike | None = None,
+        language_model: str | os.PathLike | None = None,
+        device: str = "auto",
+    ) -> MotionCaptioner:
+        """Load as `LampPipeline.from_pretrained` does.
+
+        captioner: a folder of `lamp-fast train captioner`, to find the words by a language model; language_model: the
+        folder of that, where it is not the one that was trained with. Raises `LampError` as `load_lamp` and
+        `load_captioner`, or for a captioner of another model.
+        """
+        if captioner is None and language_model is not None:
+            raise LampError("a language model needs the captioner that reads motion for it; give the captioner too")
+        place = find_device(device)
+        lamp = load_lamp(name_or_folder, place)
+        if captioner is None:
+            return cls(lamp)
+        writer = load_captioner(captioner, place, language_model)
+        for name in ("code_dim", "num_queries", "padding"):
+            ours, theirs = (getattr(c, name) for c in (lamp.config.language_motion, writer.config.language_motion))
+            if ours != theirs:
+                raise LampError(f"{captioner} belongs to another model: its {name} is {theirs}, not {ours}")
+        return cls(lamp, writer)
 
     @torch.inference_mode()
     def __call__(self, motion: Motion | Sequence[Motion], *, seed: int = 0, **options: Any) -> Caption | list[Caption]:

@@ -82,8 +82,9 @@ def config_from_released(state_dict: Mapping[str, Tensor], num_heads: int = 12) 
     sizes = {}
     if "motion_projection.weight" in tensors:
         sizes["code_dim"] = tensors["motion_projection.weight"].shape[1]
-        sizes["num_codes"] = tensors["code_head.weight"].shape[0]
-        sizes["embed_dim"] = tensors["text_proj.weight"].shape[0]
+        if "code_head.weight" in tensors:  # not in LaMP-M2T
+            sizes["num_codes"] = tensors["code_head.weight"].shape[0]
+            sizes["embed_dim"] = tensors["text_proj.weight"].shape[0]
     elif "token_emb.weight" in state_dict:
         num_ids, sizes["code_dim"] = state_dict["token_emb.weight"].shape
         sizes["num_codes"] = num_ids - 2  # without the mask and pad ids

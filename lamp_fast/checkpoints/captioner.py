@@ -1,0 +1,70 @@
+"""A captioner with a language model, on disk: config.json, and model.safetensors with what was trained.
+
+The language model stays in a folder of its own, which config.json names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config import CaptionerConfig
+from ..errors import LampError
+from ..models.llm_captioner import LlmCaptioner
+from .folder import CONFIG, WEIGHTS, explained, read_config, write_config
+from .weights import read_weights, write_weights
+
+KIND = "captioner"
+
+
+def open_language_model(folder: str | os.PathLike) -> tuple[nn.Module, Any]:
+    """A causal language model and its tokenizer from a folder that transformers wrote. Nothing is downloaded.
+
+    Raises LampError for a folder that is not there, is not such a model, or holds a pickle.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file():
+        raise LampError(f"{folder} is no language model; give a folder that transformers wrote, with its {CONFIG}")
+    if not list(folder.glob("*.safetensors")):
+        raise LampError(f"{folder} has no weights in safetensors, and a pickle is never opened; save it as safetensors")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        words = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+    except Exception as error:  # transformers raises whatever the damage leads to
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LampError(f"{folder} cannot be opened as a causal language model ({reason}); get it again") from error
+    return model.eval(), words
+
+
+def save_captioner(folder: str | os.PathLike, model: LlmCaptioner) -> None:
+    """Write what was trained; other files of the folder stay. Raises `LampError` as `write_weights`."""
+    write_config(Path(folder), KIND, dataclasses.asdict(model.config))
+    write_weights(Path(folder) / WEIGHTS, model)
+
+
+def load_captioner(
+    folder: str | os.PathLike,
+    device: str | torch.device = "cpu",
+    language_model: str | os.PathLike | None = None,
+) -> LlmCaptioner:
+    """Read what `save_captioner` wrote, in evaluation mode.
+
+    language_model: its folder, where it is not the one that was trained with. Raises LampError for anything that is
+    missing or does not fit.
+    """
+    folder = Path(folder)
+    _, values = read_config(folder, (KIND,))
+    with explained(folder / CONFIG):
+        config = CaptionerConfig.from_dict(values)
+    model = LlmCaptioner(config, *open_language_model(language_model or config.language_model))
+    read_weights(folder / WEIGHTS, model)
+    return model.eval().to(device)

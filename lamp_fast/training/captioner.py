@@ -1,0 +1,108 @@
+"""Train a language model to read LaMP's queries (LaMP-M2T): projection, LoRA and the motion side of the Q-Former."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+
+from ..backend import find_device
+from ..checkpoints.captioner import open_language_model, save_captioner
+from ..checkpoints.folder import load_lamp
+from ..config import CaptionerConfig
+from ..data import open_dataset
+from ..data.encoded import EncodedClip, collate, encode_clips
+from ..errors import LampError
+from ..models.llm_captioner import LlmCaptioner
+from .loop import Batch, Objective, TrainingOptions, train
+from .paraphrase import paraphrases
+from .sampling import TextBalancedSampler, pick, pick_texts
+
+FRAME_OFFSETS = (0, 2)
+
+
+class CaptionerObjective(Objective):
+    """Cross entropy of a clip's text; wordings: how many paraphrases of it are used."""
+
+    def __init__(self, model: LlmCaptioner, train: list[EncodedClip], validation: list[EncodedClip], wordings: int = 1):
+        super().__init__()
+        self.model = model
+        self.clips, self.validation = train, validation
+        self.wordings = {text: paraphrases(text, wordings) for clip in train for text in clip.texts}
+        self.sampler = TextBalancedSampler(train)
+
+    def batch(self, draw: torch.Generator, size: int) -> Batch:
+        clips = [self.clips[i] for i in self.sampler.draw(size, draw, distinct=False)]
+        texts = [pick(self.wordings[text], draw) for text in pick_texts(clips, draw)]
+        return self._collate(clips, texts, draw)
+
+    def _collate(self, clips: list[EncodedClip], texts: list[str], draw: torch.Generator) -> Batch:
+        encoded = collate(clips, self.model.config.language_motion.num_queries, draw, pad_id=0)
+        ids, mask = self.model.tokenize(texts)
+        return {
+            "latents": encoded["latents"],
+            "lengths": encoded["lengths"],
+            "input_ids": ids,
+            "attention_mask": mask,
+        }
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return {"total": self.model.loss(**batch)}
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """The loss over every validation clip and its first text."""
+        device = self.model.projection.weight.device
+        loss, draw = 0.0, torch.Generator().manual_seed(0)
+        for start in range(0, len(self.validation), 16):
+            clips = self.validation[start : start + 16]
+            batch = self._collate(clips, [clip.texts[0] for clip in clips], draw)
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            loss += float(self.model.loss(**batch)) * len(clips) / len(self.validation)
+        return {"loss": loss}
+
+
+def train_captioner(
+    folder: str | Path,
+    data: str | Path,
+    model: str,
+    config: CaptionerConfig,
+    options: TrainingOptions,
+    mirror: bool = True,
+    wordings: int = 16,
+) -> LlmCaptioner:
+    """Train from the LaMP `model` and leave a captioner in `folder`; a run that was cut goes on.
+
+    config: its language_motion is replaced by the model's. Raises `LampError` for a model, a language model or a data
+    set that cannot be used, and for a folder of another run.
+    """
+    lamp = load_lamp(model, find_device())
+    lamp.require("reads_motion")
+    if lamp.motion_encoder is not None:
+        raise LampError(f"{model} reads motion with an encoder of its own; train a captioner from a model without one")
+    config = dataclasses.replace(config, language_motion=lamp.config.language_motion)
+    # The first weights are a function of the seed too.
+    torch.manual_seed(options.seed)
+    captioner = LlmCaptioner(config, *open_language_model(config.language_model))
+    captioner.language_motion.load_state_dict(lamp.language_motion.state_dict())
+    mean, std = lamp.mean.cpu().numpy(), lamp.std.cpu().numpy()
+    clips = {
+        split: encode_clips(
+            lamp.tokenizer,
+            open_dataset(data, split, mirror=mirror and split == "train"),
+            mean,
+            std,
+            FRAME_OFFSETS if split == "train" else (0,),
+        )
+        for split in ("train", "val")
+    }
+    objective = CaptionerObjective(captioner, clips["train"], clips["val"], wordings)
+    settings = {"model": model, "mirror": mirror, "wordings": wordings} | dataclasses.asdict(config)
+    trained = train(objective, folder, options, settings)
+    if PartialState().is_main_process:
+        save_captioner(folder, trained.cpu())
+    PartialState().wait_for_everyone()
+    return trained
