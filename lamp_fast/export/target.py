@@ -137,9 +137,10 @@ def _read_glb(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
         names = [str(node.get("name", f"node{i}")) for i, node in enumerate(nodes)]
         order, parents = _parents_first(nodes, path)
         world: list[np.ndarray] = []
-        for i, parent in zip(order, parents):
-            matrix = _matrix(nodes[i])
-            world.append(matrix if parent < 0 else world[parent] @ matrix)
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            for i, parent in zip(order, parents):
+                matrix = _matrix(nodes[i])
+                world.append(matrix if parent < 0 else world[parent] @ matrix)
         keep = _skeleton(parents, document, order, path)
     except LampError:
         raise

@@ -6,7 +6,7 @@ Poses are mixed bone by bone: directions along the shorter arc, lengths in propo
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from .resample import resample_joints
 from .skeleton import Skeleton
 
 SEAM = 0.25  # seconds in which the end of a loop comes round to its start
+MOST_CANDIDATES = 1500  # frames of a clip that are compared with each other; of longer ones every second, third …
 STILL = 0.5  # metres a second, all joints together: what a body moves that stands
 OTHER_SIDE = {"left": "right", "right": "left"}
 
@@ -165,13 +166,23 @@ def find_loop(clip: Clip, shortest: float = 0.8) -> Loop:
     squares = (told**2).sum(axis=1)
     moved = np.cumsum((speed**2).sum(axis=(1, 2)))
     best, start, end = np.inf, 0, least
-    for first in range(len(clip) - least):
-        ends = np.arange(first + least, len(clip))
-        distances = squares[first] + squares[ends] - 2 * told[ends] @ told[first]
-        distances /= STILL**2 + (moved[ends] - moved[first]) / (ends - first)
-        nearest = int(distances.argmin())
-        if distances[nearest] < best:
-            best, start, end = distances[nearest], first, int(ends[nearest])
+
+    def search(starts: Iterable[int], ends_of: Callable[[int], np.ndarray]) -> None:
+        nonlocal best, start, end
+        for first in starts:
+            ends = ends_of(first)
+            distances = squares[first] + squares[ends] - 2 * told[ends] @ told[first]
+            distances /= STILL**2 + (moved[ends] - moved[first]) / (ends - first)
+            nearest = int(distances.argmin())
+            if distances[nearest] < best:
+                best, start, end = distances[nearest], first, int(ends[nearest])
+
+    stride = -(-len(clip) // MOST_CANDIDATES)
+    search(range(0, len(clip) - least, stride), lambda first: np.arange(first + least, len(clip), stride))
+    if stride > 1:
+        around = range(max(start - stride, 0), min(start + stride, len(clip) - 1 - least) + 1)
+        last = min(end + stride + 1, len(clip))
+        search(around, lambda first: np.arange(min(max(end - stride, first + least), last - 1), last))
     return Loop(start, end, float(np.linalg.norm(pose[start] - pose[end], axis=-1).mean()))
 
 

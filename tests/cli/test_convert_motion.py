@@ -19,7 +19,7 @@ def clip(frames=60):
     swing = np.sin(np.arange(frames) / 20 * 2 * np.pi)[:, None]
     for parent, joint in HUMANML3D.bones:
         bone = np.array(HUMANML3D.t_pose[joint]) + 0.2 * swing * rng.normal(size=3)
-        joints[:, joint] = joints[:, parent] + 0.25 * bone / np.linalg.norm(bone, axis=1, keepdims=True)
+        joints[:, joint] = joints[:, parent] + 0.4 * bone / np.linalg.norm(bone, axis=1, keepdims=True)
     contacts = rng.random((frames, 4)) < 0.5
     return Clip(joints, HUMANML3D, 20.0, contacts, ["a person walks"] * 30 + ["waves"] * (frames - 30), seed=5)
 

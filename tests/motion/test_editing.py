@@ -152,6 +152,12 @@ def test_a_loop_is_found_and_closed(turn):
         find_loop(clip, shortest=5)
 
 
+def test_long_clips_are_searched_in_steps():
+    clip = walk(frames=4000, period=37, speed=0.0)
+    found = find_loop(clip)
+    assert (found.end - found.start) % 37 == 0 and found.gap < 1e-3
+
+
 def test_captured_walks_loop(shared_data):
     with np.load(shared_data / "bandai_namco_20fps_22j_mm_i16.npz") as clips:
         joints = clips["bn_2_walk_normal_013"].astype(np.float32) / 1000
