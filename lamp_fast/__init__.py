@@ -15,6 +15,7 @@ _PUBLIC = {
     "LampPipeline": "pipelines.text_to_motion",
     "MotionCaptioner": "pipelines.motion_to_text",
     "MotionOutput": "pipelines.output",
+    "MotionRetriever": "retrieval.retriever",
 }
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
 

@@ -8,11 +8,41 @@ from collections.abc import Sequence
 
 from lamp_fast import LampError, __version__
 
-from . import bench, caption, convert, convert_motion, data, env, eval, generate, pack, profile, train, view
+from . import (
+    bench,
+    caption,
+    convert,
+    convert_motion,
+    data,
+    env,
+    eval,
+    generate,
+    index,
+    pack,
+    profile,
+    search,
+    train,
+    view,
+)
 
 # Each module offers add_parser(subparsers), which sets `run` as default, and run(args) -> exit code. What is slow to
 # import, torch above all, is imported inside run().
-COMMANDS = (generate, convert_motion, caption, view, data, train, pack, convert, eval, bench, profile, env)
+COMMANDS = (
+    generate,
+    convert_motion,
+    caption,
+    index,
+    search,
+    view,
+    data,
+    train,
+    pack,
+    convert,
+    eval,
+    bench,
+    profile,
+    env,
+)
 
 # The extra that brings a package which only some commands need.
 EXTRAS = {
@@ -20,6 +50,7 @@ EXTRAS = {
     "tensorboard": "train",
     "matplotlib": "bench",
     "nvtx": "profile",
+    "faiss": "search",
     "peft": "llm",
     "transformers": "llm",
 }

@@ -76,7 +76,23 @@ def open_dataset(folder: str | Path, split: str, *, mirror: bool = False) -> Mot
         return _open_joints(folder, split, mirror)
     if (folder / "new_joint_vecs").is_dir():
         return _open_features(folder, split)
-    raise LampError(f"{folder} holds no data set: expected splits.json (joints) or new_joint_vecs/ (HumanML3D, KIT-ML)")
+    raise _no_dataset(folder)
+
+
+def _no_dataset(folder: Path) -> LampError:
+    return LampError(
+        f"{folder} holds no data set: expected splits.json (joints) or new_joint_vecs/ (HumanML3D, KIT-ML)"
+    )
+
+
+def split_names(folder: str | Path) -> list[str]:
+    """The splits of a data set, in the order of their names. Raises `LampError` as `open_dataset`."""
+    folder = Path(folder)
+    if (folder / "splits.json").is_file():
+        return sorted(json.loads((folder / "splits.json").read_text()))
+    if (folder / "new_joint_vecs").is_dir():
+        return sorted(file.stem for file in folder.glob("*.txt"))
+    raise _no_dataset(folder)
 
 
 def mirror_text(text: str) -> str:

@@ -24,6 +24,7 @@ LEVELS = {
     "reference": 3,
     "checkpoints": 4,
     "pipelines": 5,
+    "retrieval": 5,
     "engine": 5,
     "training": 5,
     "metrics": 5,

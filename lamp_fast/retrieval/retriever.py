@@ -1,0 +1,332 @@
+"""Motions found by words or by a motion, and words found for a motion."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ..backend import find_device
+from ..checkpoints.folder import load_lamp
+from ..config import FRAMES_PER_TOKEN
+from ..errors import LampError
+from ..models.lamp import Lamp
+from ..motion.arrays import check_features
+from ..motion.features import features_to_joints
+from .nearest import Approximate, Exact, Hits, Method, Neighbours, best_of_queries, neighbours_file
+from .store import Contents, EncodedMotion, Store
+from .update import Update, update
+
+BATCH = 64
+FLOAT16 = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A clip that was found, and where in it.
+
+    clip: its file below the indexed folder, "file#name" where a file holds several, or its name in a data set. start,
+    seconds: the window that fits best. score: cosine of query and window, -1 to 1. matching: what the matching head
+    says, 0 to 1, where it was asked. texts: what is known about the clip.
+    """
+
+    clip: str
+    start: float
+    seconds: float
+    score: float
+    texts: tuple[str, ...]
+    matching: float | None = None
+
+
+@dataclass(frozen=True)
+class TextMatch:
+    """A text that was found for a motion; start and seconds: the window of the motion that fits it best."""
+
+    text: str
+    start: float
+    seconds: float
+    score: float
+    matching: float | None = None
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Parts of motions that the model reads at once: latents of each (N, code_dim), starts (W,) in tokens."""
+
+    latents: list[Tensor]
+    starts: np.ndarray
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return np.array([len(latents) for latents in self.latents])
+
+
+class MotionRetriever:
+    """The retrieval side of a model.
+
+    A motion of more tokens than the model has queries is cut into windows that overlap by half, and counts by its best
+    one. Motion and text are compared by the cosine of their embeddings, a motion's being the mean over the queries.
+    """
+
+    def __init__(self, lamp: Lamp, name: str = "a model"):
+        self.lamp = lamp
+        self.about = {
+            "name": name,
+            "model": _hash(lamp),
+            "embed_dim": str(lamp.config.language_motion.embed_dim),
+            "code_dim": str(lamp.config.tokenizer.code_dim),
+        }
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto") -> MotionRetriever:
+        """Load a model; arguments and errors as for `LampPipeline.from_pretrained`."""
+        return cls(load_lamp(name_or_folder, find_device(device)), Path(name_or_folder).name)
+
+    # Embeddings.
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], truncate: bool = False) -> np.ndarray:
+        """B texts -> (B, E) float32, unit. Raises `LampError` as `TextTokenizer`."""
+        ids, mask = self._words(texts, truncate)
+        model = self.lamp.language_motion
+        parts = zip(ids.split(BATCH), mask.split(BATCH), strict=True)
+        return torch.cat([model.text_embedding(*part) for part in parts]).cpu().numpy()
+
+    def embed_motion(self, features: np.ndarray) -> np.ndarray:
+        """features (T, F), not normalised -> (W, E) float32, unit: of every window. Raises `LampError` as `encode`."""
+        return self.encode([features])[0].embeddings
+
+    @torch.inference_mode()
+    def encode(self, motions: Sequence[np.ndarray]) -> list[EncodedMotion]:
+        """Features (T, F) of each motion, not normalised -> what an index keeps of it.
+
+        Raises `LampError` for another width, fewer than 4 frames, and values that are not finite or absurdly large.
+        """
+        if not motions:
+            return []
+        latents = [self._latents(features) for features in motions]
+        windows = [self._windows(x) for x in latents]
+        embeddings = self._embed([x for w in windows for x in w.latents])
+        if not np.isfinite(embeddings).all():
+            raise LampError("a motion has values so large that the model cannot read it; is it in metres?")
+        ends = np.cumsum([len(w.starts) for w in windows])
+        return [
+            EncodedMotion(x.clamp(-FLOAT16, FLOAT16).half().cpu().numpy(), w.starts, w.tokens, part)
+            for x, w, part in zip(latents, windows, np.split(embeddings, ends[:-1]), strict=True)
+        ]
+
+    def _latents(self, features: np.ndarray) -> Tensor:
+        features = check_features(torch.as_tensor(np.asarray(features)), self.lamp.skeleton.feature_dim)
+        if len(features) < FRAMES_PER_TOKEN:
+            raise LampError(f"the motion has {len(features)} frames, expected at least {FRAMES_PER_TOKEN}")
+        whole = features[: len(features) // FRAMES_PER_TOKEN * FRAMES_PER_TOKEN].to(self.lamp.device)
+        return self.lamp.tokenizer.encode(((whole - self.lamp.mean) / self.lamp.std)[None])[0]
+
+    def _windows(self, latents: Tensor) -> _Windows:
+        size = self.lamp.config.language_motion.num_queries
+        last = max(len(latents) - size, 0)
+        starts = np.unique([*range(0, last, max(size // 2, 1)), last])
+        return _Windows([latents[start : start + size] for start in starts], starts)
+
+    def _embed(self, latents: list[Tensor]) -> np.ndarray:
+        found = []
+        for start in range(0, len(latents), BATCH):
+            part = latents[start : start + BATCH]
+            lengths = torch.tensor([len(x) for x in part], device=self.lamp.device)
+            found.append(self.lamp.language_motion.motion_embedding(pad_sequence(part, batch_first=True), lengths))
+        return torch.cat(found).cpu().numpy()
+
+    def _words(self, texts: Sequence[str], truncate: bool = False) -> tuple[Tensor, Tensor]:
+        longest = self.lamp.config.language_motion.max_pretraining_text_tokens
+        ids, mask = self.lamp.text_tokenizer(texts, longest, truncate=truncate)
+        return ids.to(self.lamp.device), mask.to(self.lamp.device)
+
+    # Indexes.
+
+    def update(
+        self,
+        folder: str | os.PathLike,
+        index: str | os.PathLike,
+        *,
+        split: str | None = None,
+        method: Method = "exact",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Update:
+        """Bring an index on disk to what a folder holds now; it is made where there is none.
+
+        Files that did not change are not encoded again, those that are gone leave. What was done before a kill stays
+        done. A file that cannot be read is named in the result and left out.
+
+        Args:
+            folder: motion files (.bvh, .amc, .npz, .npy) at any depth, or a data set. index: a folder.
+            split: of a data set; None: all.
+            method: "exact", or with faiss "ivf" or "hnsw", which search faster than exactly and may miss some.
+            progress: called with the number of sources that were looked at, and of all.
+
+        Raises:
+            LampError: no such folder, nothing in it that can be read, an index of another model or folder.
+        """
+        return update(self, folder, index, split=split, method=method, progress=progress)
+
+    def open(self, index: str | os.PathLike) -> MotionIndex:
+        """An index on disk, ready to be searched. Raises `LampError` for none, a damaged one or another model's."""
+        return MotionIndex(self, index)
+
+    # The matching head.
+
+    @torch.inference_mode()
+    def matching(self, latents: list[Tensor], texts: Sequence[str]) -> np.ndarray:
+        """Windows (N, code_dim) and as many texts -> (B,) float32, 0 to 1: whether they belong together."""
+        ids, mask = self._words(texts, truncate=True)
+        found = []
+        for start in range(0, len(latents), BATCH):
+            part = slice(start, start + BATCH)
+            lengths = torch.tensor([len(x) for x in latents[part]], device=self.lamp.device)
+            padded = pad_sequence(latents[part], batch_first=True).to(self.lamp.device)
+            logits = self.lamp.language_motion.matching_logits(padded, lengths, ids[part], mask[part])
+            found.append(logits.softmax(-1)[:, 1])
+        return torch.cat(found).cpu().numpy()
+
+
+class MotionIndex:
+    """An index that is searched; it stays as it was opened while the one on disk changes."""
+
+    def __init__(self, retriever: MotionRetriever, folder: str | os.PathLike):
+        self.retriever, self.folder = retriever, Path(folder)
+        with Store(folder, retriever.about) as store:
+            self.contents: Contents = store.read()
+        self.method: Method = self.contents.about.get("method", "exact")
+        self._neighbours = self._open_neighbours(self.folder / neighbours_file(self.contents.about["generation"]))
+
+    def _open_neighbours(self, file: Path) -> Neighbours:
+        # An update that was cut leaves no file for what it changed: then the search is exact.
+        if self.method == "exact" or not file.is_file():
+            return Exact(self.contents.embeddings, self.contents.owners)
+        return Approximate.load(file, self.contents.owners)
+
+    def __len__(self) -> int:
+        """Clips."""
+        return len(self.contents.clips)
+
+    def search(self, query: str | np.ndarray, k: int = 10, rerank: int = 0) -> list[Match]:
+        """Clips for a text, or like a motion given by its features (T, F); the best first, at most k.
+
+        rerank: of a text, so many of the first are put in the order of the matching head. Raises `LampError` for a
+        text or a motion that the model cannot read, and for k or rerank out of range.
+        """
+        _check_count(k, rerank)
+        if isinstance(query, str):
+            queries = self.retriever.embed_texts([query])
+        elif rerank:
+            raise LampError(
+                "the matching head compares a motion with a text; leave rerank out when searching by motion"
+            )
+        else:
+            queries = self.retriever.embed_motion(query)
+        hits = self.nearest(queries, max(k, rerank))
+        matches = [self._match(row, owner, score) for row, owner, score in _rows(hits)]
+        if rerank:
+            latents = [self._latents(row) for row in hits.rows[:rerank]]
+            judged = self.retriever.matching(latents, [query] * len(latents)) if latents else ()
+            matches = _reorder(matches, judged)
+        return matches[:k]
+
+    def nearest(self, queries: np.ndarray, k: int) -> Hits:
+        """queries (M, E) float32, unit -> the clips whose windows are nearest to any of them."""
+        if not len(self):
+            return Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        return best_of_queries(self._neighbours, np.asarray(queries, np.float32), k)
+
+    def texts(
+        self, motion: np.ndarray, k: int = 10, rerank: int = 0, candidates: Sequence[str] | None = None
+    ) -> list[TextMatch]:
+        """Texts that say what a motion is, given by its features (T, F); the best first, at most k.
+
+        candidates: the texts to choose from; None: every text that a clip of the index has. Raises as `search`.
+        """
+        _check_count(k, rerank)
+        retriever, contents = self.retriever, self.contents
+        texts, embeddings = contents.texts, contents.text_embeddings
+        if candidates is not None:
+            texts, embeddings = list(candidates), retriever.embed_texts(candidates, truncate=True)
+        if not texts:
+            raise LampError(f"no clip in {self.folder} has a text; give texts to choose from")
+        encoded = retriever.encode([motion])[0]
+        scores = embeddings @ encoded.embeddings.T
+        best, window = scores.max(1), scores.argmax(1)
+        order = np.argsort(-best, kind="stable")[: max(k, rerank)]
+        matches = [
+            TextMatch(texts[i], *self._seconds(encoded.starts[w], encoded.tokens[w]), float(best[i]))
+            for i, w in zip(order, window[order], strict=True)
+        ]
+        if rerank:
+            latents = torch.from_numpy(encoded.latents.astype(np.float32))
+            spans = ((encoded.starts[w], encoded.tokens[w]) for w in window[order][:rerank])
+            windows = [latents[start : start + tokens] for start, tokens in spans]
+            matches = _reorder(matches, retriever.matching(windows, [match.text for match in matches[:rerank]]))
+        return matches[:k]
+
+    @torch.inference_mode()
+    def preview(self, match: Match) -> np.ndarray:
+        """Joints (T, J, 3) in metres of the window that was found, as the tokenizer gives it back."""
+        contents, lamp = self.contents, self.retriever.lamp
+        owned = np.flatnonzero(contents.owners == contents.clips.index(match.clip))
+        starts = contents.starts[owned] * lamp.seconds_per_token
+        latents = self._latents(owned[np.abs(starts - match.start).argmin()])[None].to(lamp.device)
+        features = lamp.decode(lamp.tokenizer.quantize(latents))[0].cpu().numpy()
+        return features_to_joints(features, lamp.skeleton)
+
+    def _match(self, row: int, owner: int, score: float) -> Match:
+        contents = self.contents
+        span = self._seconds(contents.starts[row], contents.tokens[row])
+        return Match(contents.clips[owner], *span, score, contents.clip_texts[owner])
+
+    def _seconds(self, start: int, tokens: int) -> tuple[float, float]:
+        each = self.retriever.lamp.seconds_per_token
+        return round(float(start) * each, 6), round(float(tokens) * each, 6)
+
+    def _latents(self, row: int) -> Tensor:
+        """Of one window (N, code_dim), read from the disk."""
+        contents = self.contents
+        with Store(self.folder, self.retriever.about) as store:
+            latents = store.latents(int(contents.ids[contents.owners[row]]), int(contents.about["code_dim"]))
+        start = contents.starts[row]
+        return torch.from_numpy(latents[start : start + contents.tokens[row]])
+
+
+def _rows(hits: Hits) -> zip:
+    return zip(hits.rows.tolist(), hits.owners.tolist(), hits.scores.tolist(), strict=True)
+
+
+def _reorder(matches: list, judged: np.ndarray) -> list:
+    """The first ones by what the matching head says, the others behind them."""
+    order = np.argsort(-np.asarray(judged), kind="stable")
+    first = [type(matches[i])(**{**vars(matches[i]), "matching": float(judged[i])}) for i in order]
+    return first + matches[len(first) :]
+
+
+def _check_count(k: int, rerank: int) -> None:
+    if k < 1:
+        raise LampError(f"{k} results were asked for, expected at least 1")
+    if rerank < 0:
+        raise LampError(f"rerank is {rerank}, expected 0 or the number of results to judge again")
+
+
+def _hash(lamp: Lamp) -> str:
+    """Of everything that makes an embedding: weights, words, statistics, sizes."""
+    told = hashlib.blake2b(digest_size=8)
+    settings = lamp.config.language_motion, lamp.config.tokenizer, lamp.config.dataset
+    told.update(repr((settings, lamp.text_tokenizer.pieces)).encode())
+    tensors = {"mean": lamp.mean, "std": lamp.std}
+    tensors |= lamp.tokenizer.state_dict(prefix="tokenizer.") | lamp.language_motion.state_dict(prefix="language.")
+    for name, tensor in sorted(tensors.items()):
+        told.update(name.encode())
+        told.update(tensor.detach().cpu().contiguous().float().numpy())
+    return told.hexdigest()

@@ -1,0 +1,127 @@
+"""What a folder holds: motion files, or a data set. A source is looked at again, as a whole, when it changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..data import open_dataset, split_names
+from ..errors import LampError
+from ..motion.skeleton import HUMANML3D, Skeleton
+from ..readers import read_motion
+from ..readers.arrays import motion_names, npz_shapes
+from ..readers.motion import SUFFIXES
+
+
+@dataclass(frozen=True)
+class SourceClip:
+    """name: empty where the source holds one motion only. features (T, F) float32, not normalised."""
+
+    name: str
+    features: np.ndarray
+    texts: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.blake2b(np.ascontiguousarray(self.features), digest_size=16).hexdigest()
+
+
+class Source(ABC):
+    """key: its name in the index. stamp: another one when anything in it may have changed; cheap."""
+
+    key: str
+    stamp: str
+
+    @abstractmethod
+    def clips(self, skeleton: Skeleton) -> Iterator[SourceClip]:
+        """Every motion, one after the other. Raises `LampError` for what cannot be read or is of another skeleton."""
+
+
+class MotionFile(Source):
+    """One .bvh, .amc, .npz or .npy file."""
+
+    def __init__(self, path: Path, key: str):
+        self.path, self.key = path, key
+        # The skeleton of an .amc file lies beside it.
+        files = [path, *(sorted(path.parent.glob("*.asf")) if path.suffix.lower() == ".amc" else ())]
+        self.stamp = _stamp(files)
+
+    def clips(self, skeleton: Skeleton) -> Iterator[SourceClip]:
+        if skeleton is not HUMANML3D:
+            raise LampError(
+                f"{self.path} becomes 22 joints, but the model moves those of {skeleton.name}; give a data set"
+            )
+        for name in self._names():
+            motion = read_motion(self.path, clip=name)
+            yield SourceClip(name or "", motion.features, motion.texts)
+
+    def _names(self) -> list[str] | list[None]:
+        """Of an .npz file, those of its motions if it holds several."""
+        if self.path.suffix.lower() != ".npz" or {"joints", "poses"} & npz_shapes(self.path).keys():
+            return [None]
+        names = motion_names(self.path)
+        return names if len(names) > 1 else [None]
+
+
+class DataSet(Source):
+    """Some splits of a data set, as `lamp_fast.data` opens it; a clip in two of them counts once."""
+
+    key = ""
+
+    def __init__(self, folder: Path, split: str | None, files: list[Path]):
+        self.folder = folder
+        self.splits = split_names(folder)
+        if split and split not in self.splits:
+            raise LampError(f"{folder} has no split {split!r}; it has {', '.join(self.splits)}")
+        self.splits = [split] if split else self.splits
+        self.stamp = " ".join([*self.splits, _stamp(files)])
+
+    def clips(self, skeleton: Skeleton) -> Iterator[SourceClip]:
+        seen = set()
+        for split in self.splits:
+            dataset = open_dataset(self.folder, split)
+            if dataset.skeleton is not skeleton:
+                raise LampError(
+                    f"{self.folder} holds motions of {dataset.skeleton.name}, but the model knows {skeleton.name}; "
+                    "give a model of that data set"
+                )
+            for clip in dataset.clips:
+                if clip.id not in seen:
+                    seen.add(clip.id)
+                    yield SourceClip(clip.id, clip.features, clip.texts)
+
+
+def find_sources(folder: str | os.PathLike, split: str | None = None, skip: Path | None = None) -> list[Source]:
+    """Everything in a folder that can hold motions, in a fixed order; `skip` is a folder that is not entered.
+
+    Hidden files and folders are left out. split: of a data set; None: all of them. Raises `LampError` for no folder,
+    a split that is not there, or one of a folder that is no data set.
+    """
+    folder = Path(folder)
+    if not os.path.isdir(folder):
+        raise LampError(f"{folder} is no folder; give one that holds motion files, or a data set")
+    files = list(_files(folder, skip.resolve() if skip else None))
+    if (folder / "splits.json").is_file() or (folder / "new_joint_vecs").is_dir():
+        return [DataSet(folder, split, files)]
+    if split:
+        raise LampError(f"{folder} is no data set and has no split {split!r}; leave the split out")
+    motions = (path for path in files if path.suffix.lower() in SUFFIXES)
+    return [MotionFile(path, path.relative_to(folder).as_posix()) for path in motions]
+
+
+def _files(folder: Path, skip: Path | None) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != "." and Path(parent, name).resolve() != skip)
+        yield from (path for name in sorted(names) if name[0] != "." and (path := Path(parent, name)).is_file())
+
+
+def _stamp(files: list[Path]) -> str:
+    found = ((path.name, path.stat()) for path in files)
+    told = "".join(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n" for name, stat in found)
+    return hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
