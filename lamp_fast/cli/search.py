@@ -71,13 +71,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _query(query: str) -> str | np.ndarray:
     """A text, or the features of the motion that is named: a file, or "file#name" of one that holds several."""
+    from ..motion.features import joints_to_features
     from ..readers import read_motion
     from ..readers.motion import SUFFIXES
 
     path, _, clip = (query, "", "") if os.path.isfile(query) else query.partition("#")
     if Path(path).suffix.lower() not in SUFFIXES:
         return query
-    return read_motion(path, clip=clip or None).features
+    motion = read_motion(path, clip=clip or None)
+    return joints_to_features(motion.joints, motion.skeleton)
 
 
 def _lines(file: Path) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data import open_dataset, split_names
 from ..errors import LampError
+from ..motion.features import joints_to_features
 from ..motion.skeleton import HUMANML3D, Skeleton
 from ..readers import read_motion
 from ..readers.arrays import motion_names, npz_shapes
@@ -59,7 +60,7 @@ class MotionFile(Source):
             )
         for name in self._names():
             motion = read_motion(self.path, clip=name)
-            yield SourceClip(name or "", motion.features, motion.texts)
+            yield SourceClip(name or "", joints_to_features(motion.joints, motion.skeleton))
 
     def _names(self) -> list[str] | list[None]:
         """Of an .npz file, those of its motions if it holds several."""
