@@ -24,6 +24,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--loop", action="store_true", help="keep the best loop")
     parser.add_argument("--mirror", action="store_true", help="left and right change places")
     parser.add_argument("--in-place", action="store_true", help="on the spot, without root motion")
+    parser.add_argument("--root-joint", action="store_true", help="a joint on the ground carries path and heading")
     parser.add_argument("--retarget", type=Path, metavar="CHARACTER", help="a humanoid skeleton, .bvh or .glb, to move")
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="where the joints of IN are, if names do not tell")
     parser.add_argument("--target-mapping", type=Path, metavar="FILE", help="the same for CHARACTER")
@@ -42,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_output(args.output)
     target = read_target(args.retarget, args.target_mapping) if args.retarget else None
-    if target and (args.coordinates != "gltf" or args.channel_order):
-        raise LampError("a character keeps its own axes and channels; leave --coordinates and --channel-order out")
+    if target and (args.coordinates != "gltf" or args.channel_order or args.root_joint):
+        raise LampError("a character keeps its own; leave --coordinates, --channel-order and --root-joint out")
     if args.smpl and (args.body_model is None or args.output.suffix.lower() != ".npz" or target):
         raise LampError("--smpl writes an .npz file by a --body-model of your own; give both, and no --retarget")
     clips = [read_clip(path, body=args.mapping, body_model=args.body_model) for path in args.input]
@@ -65,7 +66,14 @@ def run(args: argparse.Namespace) -> int:
     elif target:
         save_retargeted(clip, args.output, target, **options)
     else:
-        save(clip, args.output, coordinates=args.coordinates, channel_order=args.channel_order, **options)
+        save(
+            clip,
+            args.output,
+            coordinates=args.coordinates,
+            channel_order=args.channel_order,
+            root_joint=args.root_joint,
+            **options,
+        )
     print(f"  {args.output}: {clip.seconds:.2f} s" + (f" on {args.retarget}" if target else ""))
     return 0
 

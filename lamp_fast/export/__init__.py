@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import LampError
 from ..files import check_writable
 from ..motion.animation import Animation, animate
+from ..motion.heading import headings
 from ..motion.rotations import EULER_ORDERS
 from .bvh import write_bvh
 from .coordinates import COORDINATES, Coordinates, find_coordinates
@@ -47,6 +48,7 @@ def save(
     fps: float | None = None,
     coordinates: str = "gltf",
     channel_order: str | None = None,
+    root_joint: bool = False,
 ) -> None:
     """Write one motion, or several side by side in a picture or a page, to a file: see SUFFIXES.
 
@@ -55,6 +57,7 @@ def save(
             motion itself with `motion.editing.resample`.
         coordinates: gltf, unity, unreal or blender: the axes of a .bvh, and axes and unit of an .npz or .csv file.
         channel_order: the Euler order of every joint of a .bvh file, such as "ZXY"; None chooses one for each joint.
+        root_joint: put a joint on the ground above the pelvis of a .bvh or .glb file, that carries path and heading.
 
     Raises:
         LampError: another suffix, several motions in a file that holds one, an option that the file has no use for, a
@@ -66,6 +69,8 @@ def save(
         raise LampError("there is no motion to save; give at least one")
     suffix = Path(path).suffix.lower()
     _check_options(suffix, fps, coordinates, channel_order)
+    if root_joint and suffix not in (".bvh", ".glb"):
+        raise LampError(f"a {suffix} file has no root joint; ask for one in .bvh and .glb files only")
     if suffix in (".gif", ".png"):
         return _save_picture(outputs, path, suffix)
     if suffix == ".html":
@@ -79,6 +84,8 @@ def save(
         write_trajectory(path, motion, space)
     else:
         animation = animate(motion.joints, motion.skeleton, motion.fps)
+        if root_joint:
+            animation = animation.with_root_on_ground(headings(motion.joints, motion.skeleton))
         if fps is not None:
             animation = animation.resampled(fps)
         save_animation(animation, path, motion, space, channel_order)

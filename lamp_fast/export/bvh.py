@@ -1,4 +1,7 @@
-"""BVH: centimetres, six channels for the root and three rotations for every other joint."""
+"""BVH: centimetres, six channels for the root and three rotations for every other joint.
+
+A pelvis below a root on the ground has six, too, and no offset: some programs add it to the channels, some do not.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ def write_bvh(path: str | os.PathLike, animation: Animation, units: float = CENT
     frames = len(animation.root)
     lines = ["HIERARCHY", *joints, "MOTION", f"Frames: {frames}", f"Frame Time: {1 / animation.fps:.6f}"]
     turns = _without_jumps(angles)[:, order].reshape(frames, -1)
-    values = np.concatenate([animation.root * units, turns], axis=1)
+    parts = [animation.root * units, turns]
+    if animation.pelvis is not None:
+        parts[1:] = [turns[:, :3], animation.pelvis * units, turns[:, 3:]]
+    values = np.concatenate(parts, axis=1)
     values = np.round(values, 5) + 0.0  # no "-0"
     lines += [" ".join(f"{v:.5f}" for v in frame) for frame in values.tolist()]
     with new_file(path) as file:
@@ -61,11 +67,12 @@ def _hierarchy(animation: Animation, units: float) -> tuple[list[str], list[int]
         order.append(joint)
         offset = animation.offsets[joint] * units
         rotations = " ".join(f"{axis}rotation" for axis in animation.orders[joint])
+        moves = joint == 0 or joint == 1 and animation.pelvis is not None
         lines += [
             f"{indent}{'JOINT' if joint else 'ROOT'} {animation.names[joint]}",
             f"{indent}{{",
             f"{indent}  OFFSET {_vector(offset)}",
-            f"{indent}  CHANNELS {f'3 {rotations}' if joint else f'6 Xposition Yposition Zposition {rotations}'}",
+            f"{indent}  CHANNELS {f'6 Xposition Yposition Zposition {rotations}' if moves else f'3 {rotations}'}",
         ]
         if not children[joint]:
             end = _vector(offset * END_SITE)

@@ -35,6 +35,7 @@ class Coordinates:
             offsets=axes.positions(ours.offsets),
             rotations=axes.quaternions(ours.rotations),
             root=axes.positions(ours.root),
+            pelvis=None if ours.pelvis is None else axes.positions(ours.pelvis),
         )
 
 

@@ -107,6 +107,8 @@ def add_animation(buffer: Buffer, animation: Animation, nodes: list[int], name: 
         channels.append({"sampler": len(samplers) - 1, "target": {"node": nodes[joint], "path": path}})
 
     move(0, "translation", animation.root, "VEC3")
+    if animation.pelvis is not None:
+        move(1, "translation", animation.pelvis, "VEC3")
     for joint in range(len(animation.names)):
         move(joint, "rotation", np.roll(animation.rotations[:, joint], -1, axis=-1), "VEC4")  # w last
     moves = {"name": name, "samplers": samplers, "channels": channels, "extras": dict(extras)}

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import LampError
 from .kinematics import forward_kinematics, hierarchy_with_bases, local_rotations
 from .resample import resample_joints, resample_rotations
+from .rotations import qcontinuous, qinv, qmul, qrot
 from .skeleton import Skeleton
 
 
@@ -22,6 +23,7 @@ class Animation:
         rotations: (T, K, 4) float64, unit quaternions w, x, y, z relative to the parent, continuous in time.
         root: (T, 3) float64, metres: where joint 0 is.
         orders: (K,) the axes of each joint's Euler angles, first to last, where a file wants them.
+        pelvis: (T, 3) metres: where joint 1 is, seen from joint 0, if that is a root on the ground; else None.
 
     Raises:
         LampError: shapes that do not fit, values that are not finite, no frame, parents that do not come first.
@@ -34,6 +36,7 @@ class Animation:
     root: np.ndarray
     fps: float
     orders: tuple[str, ...]
+    pelvis: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count, frames = len(self.names), len(self.root)
@@ -54,12 +57,40 @@ class Animation:
     @property
     def joints(self) -> np.ndarray:
         """(T, K, 3) metres, in the world."""
-        return forward_kinematics(self.rotations, self.root, self.offsets, self)
+        joints = forward_kinematics(self.rotations, self.root, self.offsets, self)
+        if self.pelvis is not None:
+            joints[:, 1:] += qrot(self.rotations[:, 0], self.pelvis - self.offsets[1])[:, None]
+        return joints
 
     def resampled(self, fps: float) -> Animation:
         """The same motion at another frame rate: rotations at constant speed between frames, the root along lines."""
-        root = resample_joints(self.root[:, None], self.fps, fps)[:, 0]
-        return replace(self, rotations=resample_rotations(self.rotations, self.fps, fps), root=root, fps=fps)
+        rotations = resample_rotations(self.rotations, self.fps, fps)
+        root, pelvis = (
+            None if way is None else resample_joints(way[:, None], self.fps, fps)[:, 0]
+            for way in (self.root, self.pelvis)
+        )
+        return replace(self, rotations=rotations, root=root, pelvis=pelvis, fps=fps)
+
+    def with_root_on_ground(self, yaw: np.ndarray) -> Animation:
+        """The same motion below a joint more, `root`, which stays on the ground and carries the path and the heading.
+
+        yaw: (T,) radians, as `heading.headings` tells them. What was joint 0 keeps height and tilt.
+        """
+        zero = np.zeros_like(yaw)
+        turn = np.stack([np.cos(yaw / 2), zero, np.sin(yaw / 2), zero], axis=1)
+        ground = self.root * [1, 0, 1]
+        rotations = np.concatenate([turn[:, None], self.rotations], axis=1)
+        rotations[:, 1] = qmul(qinv(turn), self.rotations[:, 0])
+        return Animation(
+            ("root", *self.names),
+            (-1, *(parent + 1 for parent in self.parents)),
+            np.concatenate([np.zeros((1, 3)), self.offsets]),
+            qcontinuous(rotations),
+            ground,
+            self.fps,
+            (self.orders[0], *self.orders),
+            qrot(qinv(turn), self.root - ground),
+        )
 
 
 def animate(joints: np.ndarray, skeleton: Skeleton, fps: float) -> Animation:

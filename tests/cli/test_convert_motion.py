@@ -81,6 +81,9 @@ def test_every_output(convert, tmp_path):
         assert (tmp_path / f"out{suffix}").stat().st_size > 0
     convert("m.npz", "unity.csv", "--coordinates", "unity")
     convert("m.npz", "zxy.bvh", "--channel-order", "ZXY", "--coordinates", "blender")
+    convert("m.npz", "root.bvh", "--root-joint", "--fps", "60", "--coordinates", "unreal")
+    convert("m.npz", "rooted.bvh", "--root-joint")
+    np.testing.assert_allclose(read_clip("rooted.bvh").joints, clip().joints, atol=1e-4)
     convert("m.npz", "other.glb", "--retarget", "out.bvh")
     convert("m.npz", "again.glb", "--retarget", "other.glb")
 

@@ -92,6 +92,15 @@ def test_joints_come_back(frames, tmp_path):
     np.testing.assert_allclose(seconds, np.arange(frames) / 20, atol=1e-6)
 
 
+def test_a_root_on_the_ground_carries_path_and_heading(tmp_path):
+    clip = walk()
+    save(clip, tmp_path / "m.glb", root_joint=True)
+    places, _ = play(*read_glb(tmp_path / "m.glb"))
+    for j, name in enumerate(HUMANML3D.joint_names):
+        np.testing.assert_allclose(places[name], clip.joints[:, j], atol=1e-5)
+    np.testing.assert_allclose(places["root"], clip.root * [1, 0, 1], atol=1e-5)
+
+
 @pytest.mark.parametrize("fps", [20, 24, 30, 60])
 def test_frame_rates(fps, tmp_path):
     clip = walk()
@@ -151,6 +160,7 @@ def test_the_body_hangs_on_its_bones(tmp_path):
         ("m.bvh", {"channel_order": "ZXZ"}, "ZYX"),
         ("m.bvh", {"coordinates": "maya"}, "blender"),
         ("m.npz", {"fps": 30}, "frame rate"),
+        ("m.npz", {"root_joint": True}, "no root joint"),
         ("m.bvh", {"fps": -1}, "positive"),
         ("m.gif", {"coordinates": "unity"}, "picture"),
         ("m.fbx", {}, ".glb"),

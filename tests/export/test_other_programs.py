@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 
 from lamp_fast.export import save
+from lamp_fast.export.retarget import save_retargeted
+from lamp_fast.export.target import read_target
 from lamp_fast.motion.clip import Clip
 from lamp_fast.motion.features import uniform_skeleton
 from lamp_fast.motion.skeleton import HUMANML3D
@@ -56,16 +58,19 @@ def test_khronos_validator(shared_data, tmp_path):
     for name in CLIPS:
         for fps in (20, 24, 30, 60):
             files.append(tmp_path / f"{name}-{fps}.glb")
-            save(captured(shared_data, name), files[-1], fps=fps)
+            save(captured(shared_data, name), files[-1], fps=fps, root_joint=fps == 60)
+    files.append(tmp_path / "retargeted.glb")
+    save_retargeted(captured(shared_data, CLIPS[0]), files[-1], read_target(files[0]))
     for file, issues in zip(files, node("validate.js", *files), strict=True):
         assert issues["numErrors"] == issues["numWarnings"] == 0, (file.name, issues["messages"])
 
 
+@pytest.mark.parametrize("root_joint", [False, True], ids=["", "root-joint"])
 @pytest.mark.parametrize("suffix", [".glb", ".bvh"])
 @pytest.mark.parametrize("name", CLIPS)
-def test_three_js_plays_the_same_joints(shared_data, name, suffix, tmp_path):
+def test_three_js_plays_the_same_joints(shared_data, name, suffix, root_joint, tmp_path):
     clip = captured(shared_data, name)
-    save(clip, tmp_path / f"m{suffix}")
+    save(clip, tmp_path / f"m{suffix}", root_joint=root_joint)
     (played,) = node("positions.js", tmp_path / f"m{suffix}", len(clip), 20)
     ours = [played["names"].index(joint) for joint in HUMANML3D.joint_names]
     joints = np.array(played["frames"])[:, ours] / (100 if suffix == ".bvh" else 1)
