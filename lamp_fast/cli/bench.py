@@ -28,9 +28,8 @@ def run(args: argparse.Namespace) -> int:
     if batches[0] < 1:
         raise LampError(f"--batch is {batches[0]}, expected at least 1")
     if args.plot:
-        import matplotlib  # noqa: F401  # before long work: is it there?
-
         check_writable(args.plot)
+        import matplotlib  # noqa: F401  # before long work: is it there?
 
     from .. import LampPipeline
     from ..profiling.curves import measure_batches, plot_batches
