@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import LampError
-from ..files import new_folder
+from ..files import new_file
 from ..models.evaluator import MotionTextEvaluator
-from .folder import CONFIG, STATISTICS, WEIGHTS, check_replaceable, load_model, save_model
+from ..models.text import START
+from .folder import CONFIG, STATISTICS, WEIGHTS, load_model, save_model
 from .weights import read_tensors
 
 WORDS, VECTORS = "words.txt", "words.safetensors"
@@ -34,6 +35,11 @@ class Evaluator:
     words: list[str]
     vectors: Tensor
 
+    @property
+    def reads_pieces(self) -> bool:
+        """Word pieces, as those trained here do, and not GloVe's words with their parts of speech."""
+        return START in self.words
+
     def __post_init__(self) -> None:
         config = self.model.config
         if self.mean.shape != (config.feature_dim,) or self.std.shape != (config.feature_dim,):
@@ -49,14 +55,15 @@ class Evaluator:
 
 
 def save_evaluator(folder: str | os.PathLike, evaluator: Evaluator) -> None:
-    """Write an evaluator; the folder appears whole or not at all. Raises `LampError` as `save_model`."""
+    """Write the files of an evaluator; other files of the folder stay. Raises `LampError` as `save_model`."""
     folder = Path(folder)
-    check_replaceable(folder, FILES)
-    with new_folder(folder) as partial:
-        save_model(partial, evaluator.model)
-        save_file({"mean": evaluator.mean, "std": evaluator.std}, partial / STATISTICS)
-        save_file({"vectors": evaluator.vectors.contiguous()}, partial / VECTORS)
-        (partial / WORDS).write_text("".join(word + "\n" for word in evaluator.words), encoding="utf-8")
+    save_model(folder, evaluator.model)
+    with new_file(folder / STATISTICS) as file:
+        save_file({"mean": evaluator.mean, "std": evaluator.std}, file)
+    with new_file(folder / VECTORS) as file:
+        save_file({"vectors": evaluator.vectors.contiguous()}, file)
+    with new_file(folder / WORDS) as file:
+        file.write_text("".join(word + "\n" for word in evaluator.words), encoding="utf-8")
 
 
 def load_evaluator(folder: str | os.PathLike, device: str = "cpu") -> Evaluator:

@@ -12,6 +12,7 @@ STAGES = {
     "generator": (2000, 64, 4e-4, "tokens from text"),
     "length": (600, 256, 1e-3, "length from text"),
     "captioner": (2000, 16, 1e-4, "text from motion, by a language model"),
+    "evaluator": (1000, 32, 5e-4, "a judge of generated motions, for `lamp-fast eval`; needs no other stage"),
 }
 FOLDERS = {"captioner": "the folder of the captioner"}
 
@@ -44,8 +45,9 @@ def add_parser(subparsers) -> None:
             stage.add_argument("--wordings", type=int, default=16, help="paraphrases of each text, which count as one")
         if name == "tokenizer":
             stage.add_argument("--windows", type=int, nargs="+", default=[64, 32, 128], help="window lengths in frames")
-        if name == "language-motion":
+        if name in ("language-motion", "evaluator"):
             stage.add_argument("--from-scratch", action="store_true", help="do not start the text side from MiniLM")
+        if name == "language-motion":
             stage.add_argument("--matching-pairs", type=int, default=8, help="pairs of a batch in the matching task")
             stage.add_argument("--released", action="store_true", help="the released objectives, bugs included")
 
@@ -87,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         workspace.train_language_motion(options, pretraining, minilm=not args.from_scratch)
     elif args.stage == "generator":
         workspace.train_generator(options)
+    elif args.stage == "evaluator":
+        workspace.train_evaluator(options, minilm=not args.from_scratch)
     else:
         workspace.train_length(options)
     return 0

@@ -12,8 +12,8 @@ from ..data import Caption, Clip
 from ..errors import LampError
 from ..pipelines.motion_to_text import MotionCaptioner
 from .bert_score import bert_score
-from .captions import caption_scores, words
-from .embed import LampEmbedder
+from .captions import caption_scores
+from .embed import Embedder
 from .interval import Interval, confidence_interval
 from .matching import matching
 
@@ -30,7 +30,7 @@ class CaptioningMeasures:
 def measure_captioning(
     captioner: MotionCaptioner,
     clips: Sequence[Clip],
-    embedder: LampEmbedder,
+    embedder: Embedder,
     replications: int = 20,
     seed: int = 0,
     with_bert_score: bool = False,
@@ -44,11 +44,9 @@ def measure_captioning(
         raise LampError(f"replications is {replications}, expected at least 1")
     motions = [torch.from_numpy(clip.features) for clip in clips]
     made = [caption.text for caption in captioner(motions)]
-    # A text tokenizer refuses what has no known word, which captions of an untrained model may be.
-    known = set(embedder.lamp.text_tokenizer.pieces)
-    readable = [Caption(text if known & set(words(text)) else "a") for text in made]
     embeddings = embedder.motions(motions)
-    rows = {"captioned": embedder.texts(readable), "real": embedder.texts([clip.captions[0] for clip in clips])}
+    texts = {"captioned": [Caption(text) for text in made], "real": [clip.captions[0] for clip in clips]}
+    rows = {name: embedder.texts(captions) for name, captions in texts.items()}
     orders = [np.random.default_rng(seed + i).permutation(len(clips)) for i in range(replications)]
     intervals = {}
     for name, text in rows.items():

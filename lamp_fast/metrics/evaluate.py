@@ -17,14 +17,13 @@ from ..models.lamp import Lamp
 from ..pipelines.motion_to_text import MotionCaptioner
 from .bert_score import check_bert_score
 from .captioning import measure_captioning
-from .embed import Embedder, GuoEmbedder, LampEmbedder
+from .embed import Embedder, EvaluatorEmbedder, LampEmbedder
 from .generation import GenerationOptions, clips_to_measure, columns, measure_generation, projected_seconds
 from .published import CAPTIONING_COLUMNS, captioning_rows, generation_rows
 from .report import Report, statistics_hash
 
 OWN_EVALUATOR = (
-    "the evaluator is our own ({name}), not that of Guo et al.: Top1-3 are LaMP-R-precision, and no figure can be "
-    "compared with the published ones"
+    "the evaluator is our own ({name}), not that of Guo et al.: no figure can be compared with the published ones"
 )
 OWN_DATA = "the data set has no {split} split of the published one: no figure can be compared with the published ones"
 
@@ -87,10 +86,10 @@ def evaluate_captioning(
     lamp, clips, about = _open(request)
     lamp.require("reads_motion")
     embedder = _embedder(request, lamp)
-    if not isinstance(embedder, LampEmbedder):
+    if embedder.reads_tags:
         raise LampError(
             "the evaluator of Guo et al. reads words with their parts of speech, which captions do not have; "
-            "give a LaMP model as evaluator"
+            "give a model, or an evaluator trained here"
         )
     measures = measure_captioning(MotionCaptioner(lamp), clips, embedder, replications, seed, with_bert_score)
     return Report(
@@ -133,7 +132,7 @@ def _embedder(request: Request, lamp: Lamp) -> Embedder:
                 f"the evaluator reads {len(evaluator.mean)} features, the model makes {lamp.skeleton.feature_dim}; "
                 "give the evaluator of the same data set"
             )
-        return GuoEmbedder(evaluator)
+        return EvaluatorEmbedder(evaluator)
     other = load_lamp(request.evaluator, request.device)
     if other.skeleton is not lamp.skeleton:
         raise LampError(f"the evaluator knows {other.skeleton.name}, the model {lamp.skeleton.name}; give another")

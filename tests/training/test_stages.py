@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from lamp_fast.checkpoints.evaluator import Evaluator, load_evaluator
 from lamp_fast.checkpoints.folder import load_lamp
 from lamp_fast.cli.main import main
 from lamp_fast.config import (
     PRESETS,
+    EvaluatorConfig,
     GeneratorConfig,
     LampConfig,
     LanguageMotionConfig,
     LengthConfig,
     TokenizerConfig,
 )
+from lamp_fast.data import Clip, MotionDataset
+from lamp_fast.models.evaluator import MotionTextEvaluator
 from lamp_fast.motion.skeleton import HUMANML3D
+from lamp_fast.training.evaluator import EvaluatorObjective
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] a person walks waves left right the hand with forward ##s [DEC]".split()
 TINY = LampConfig(
@@ -117,3 +122,41 @@ def test_released_objectives_train(data):
 def test_a_stage_without_the_one_before_gets_a_sentence(data, capsys, stage):
     assert train(data, stage) == 2
     assert str(data / "model") in capsys.readouterr().err
+
+
+def test_an_evaluator_of_ones_own(data, tiny_folder, capsys):
+    assert train(data, "evaluator", "--from-scratch", steps="2") == 0
+    assert train(data, "evaluator", "--from-scratch", steps="2") == 0  # a finished run stays as it is
+    folder = data / "model/evaluator"
+    evaluator = load_evaluator(folder)
+    assert evaluator.reads_pieces and evaluator.words == WORDS and evaluator.mean.any()
+    losses = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(value) for line in losses for value in line.values() if isinstance(value, float))
+
+    options = ["--data", f"{data}/data", "--split", "train", "--model", str(tiny_folder), "--replications", "1"]
+    options += ["--evaluator", str(folder), "--json"]
+    capsys.readouterr()
+    assert main(["eval", "generation", *options, "--multimodality-texts", "2"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["evaluator"] == "an evaluator trained here" and "our own" in record["warnings"][0]
+    assert main(["eval", "captioning", *options]) == 0
+
+
+def test_the_evaluator_learns_which_text_is_whose():
+    torch.manual_seed(0)
+    draw = np.random.default_rng(0)
+    motions = [np.tile(draw.normal(size=263), (40 + 4 * i, 1)).astype(np.float32) for i in range(4)]
+    texts = ["a person walks", "the hand waves", "left", "right"]
+    clips = [Clip(text, motion, (text,)) for text, motion in zip(texts, motions)]
+    sizes = dict.fromkeys(("movement_hidden", "movement_dim", "motion_hidden", "text_hidden", "embed_dim"), 16)
+    config = EvaluatorConfig(word_dim=8, num_parts_of_speech=1, dropout=0.0, **sizes)
+    parts = torch.zeros(263), torch.ones(263), WORDS, torch.randn(len(WORDS), 8)
+    dataset = MotionDataset(clips, HUMANML3D)
+    objective = EvaluatorObjective(Evaluator(MotionTextEvaluator(config), *parts), dataset, dataset)
+    optimizer = torch.optim.Adam(objective.model.parameters(), 1e-2)
+    for step in range(40):
+        losses = objective(objective.batch(torch.Generator().manual_seed(step), 4))
+        optimizer.zero_grad()
+        losses["total"].backward()
+        optimizer.step()
+    assert objective.eval().evaluate()["top1"] == 1

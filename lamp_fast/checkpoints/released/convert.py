@@ -21,7 +21,7 @@ from ...models.language_motion import LanguageMotionModel
 from ...models.text import TextTokenizer
 from ...models.tokenizer import MotionEncoder, MotionTokenizer
 from ...motion.skeleton import SKELETONS
-from ..evaluator import Evaluator, save_evaluator
+from ..evaluator import FILES, Evaluator, save_evaluator
 from ..folder import MODELS, PARTS, VOCABULARY, check_replaceable, load_model, save_lamp, save_model
 from . import evaluator, generator, language_motion, length_estimator, tokenizer
 from .files import KINDS, Found, describe, read_released, recognise
@@ -122,7 +122,9 @@ def convert_released(
         _save_parts(destination, models)
     elif "evaluator" in models:
         parts = Evaluator(models["evaluator"], *read_statistics(statistics), *read_words(words))
-        save_evaluator(destination, parts)
+        check_replaceable(destination, FILES)
+        with new_folder(destination) as partial:
+            save_evaluator(partial, parts)
     else:
         save_lamp(destination, _lamp(models, TextTokenizer(vocabulary), *read_statistics(statistics)))
         if "length_estimator" in models:  # no part of LaMP: it reads features of CLIP
