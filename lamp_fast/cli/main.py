@@ -12,7 +12,7 @@ from . import (
     bench,
     caption,
     convert,
-    convert_motion,
+    convert_released,
     data,
     env,
     eval,
@@ -29,7 +29,7 @@ from . import (
 # import, torch above all, is imported inside run().
 COMMANDS = (
     generate,
-    convert_motion,
+    convert,
     caption,
     index,
     search,
@@ -37,7 +37,7 @@ COMMANDS = (
     data,
     train,
     pack,
-    convert,
+    convert_released,
     eval,
     bench,
     profile,

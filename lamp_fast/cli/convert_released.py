@@ -1,0 +1,57 @@
+"""`lamp-fast convert-released FILE...` makes a model folder of released checkpoints, which it recognises by what they hold."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser("convert-released", help="a model folder of released checkpoints", description=__doc__)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints: .tar, .pth, .safetensors, or our parts")
+    parser.add_argument("--output", required=True, help="the folder to write")
+    parser.add_argument("--vocabulary", help="vocab.txt of bert-base-uncased; default: beside the files")
+    parser.add_argument("--statistics", help="folder of Mean.npy and Std.npy; default: beside the files, or in meta")
+    parser.add_argument("--words", help="folder glove of the release, for an evaluator; default: beside the files")
+    parser.add_argument("--language-motion-heads", type=int, help="attention heads; default: width / 64, as released")
+    parser.add_argument("--generator-heads", type=int, help="attention heads; default: width / 64, as released")
+    parser.add_argument(
+        "--padding",
+        choices=("released", "exact"),
+        default="released",
+        help="exact: a result does not depend on the rest of its batch",
+    )
+    parser.add_argument("--attention-mode", choices=("soft_causal", "causal", "full"), default="soft_causal")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..checkpoints.released.convert import Options, convert_released
+    from ..checkpoints.released.files import KINDS
+
+    made = convert_released(
+        args.files,
+        args.output,
+        vocabulary=args.vocabulary,
+        statistics=args.statistics,
+        words=args.words,
+        options=Options(args.language_motion_heads, args.generator_heads, args.padding, args.attention_mode),
+    )
+    for account in made.accounts:
+        print(f"{account.file}: {KINDS.get(account.kind, account.kind)}")
+        print(f"  used       {account.used} tensors")
+        for reason, names in account.dropped.items():
+            print(f"  dropped    {_listed(names)}: {reason}")
+        if account.left_over:
+            print(f"  left over  {_listed(account.left_over)}: not known here")
+        if account.missing:
+            print(f"  missing    {_listed(account.missing)}: set to zero")
+        for note in account.notes:
+            print(f"  note       {note}")
+    print(f"{args.output}: {', '.join(made.parts)}")
+    if made.lacking:
+        print(f"  as parts; a complete model needs {', '.join(made.lacking)}: convert again with all of it")
+    return 0
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
