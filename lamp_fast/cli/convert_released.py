@@ -1,4 +1,4 @@
-"""`lamp-fast convert-released FILE...` makes a model folder of released checkpoints, which it recognises by what they hold."""
+"""`lamp-fast convert-released FILE...` makes a model folder of released checkpoints, recognised by what they hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser("convert-released", help="a model folder of released checkpoints", description=__doc__)
+    purpose = "a model folder of released checkpoints"
+    parser = subparsers.add_parser("convert-released", help=purpose, description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints: .tar, .pth, .safetensors, or our parts")
     parser.add_argument("--output", required=True, help="the folder to write")
     parser.add_argument("--vocabulary", help="vocab.txt of bert-base-uncased; default: beside the files")

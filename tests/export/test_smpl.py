@@ -63,6 +63,4 @@ def test_command(models, walk, tmp_path, capsys):
     line = ["convert", str(tmp_path / "m.bvh"), str(tmp_path / "smpl.npz"), "--smpl"]
     assert main(line) == 2 and "--body-model" in capsys.readouterr().err
     assert main([*line, "--body-model", str(models)]) == 0
-    assert (
-        main(["convert", str(tmp_path / "smpl.npz"), str(tmp_path / "n.glb"), "--body-model", str(models)]) == 0
-    )
+    assert main(["convert", str(tmp_path / "smpl.npz"), str(tmp_path / "n.glb"), "--body-model", str(models)]) == 0
