@@ -14,8 +14,7 @@ from lamp_fast import LampError
 from .index import DEFAULT_INDEX
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from ..motion.clip import Clip
     from ..retrieval.retriever import Match, TextMatch
 
 
@@ -69,17 +68,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _query(query: str) -> str | np.ndarray:
-    """A text, or the features of the motion that is named: a file, or "file#name" of one that holds several."""
-    from ..motion.features import joints_to_features
+def _query(query: str) -> str | Clip:
+    """A text, or the motion that is named: a file, or "file#name" of one that holds several."""
     from ..readers import read_motion
     from ..readers.motion import SUFFIXES
 
     path, _, clip = (query, "", "") if os.path.isfile(query) else query.partition("#")
     if Path(path).suffix.lower() not in SUFFIXES:
         return query
-    motion = read_motion(path, clip=clip or None)
-    return joints_to_features(motion.joints, motion.skeleton)
+    return read_motion(path, clip=clip or None)
 
 
 def _lines(file: Path) -> list[str]:

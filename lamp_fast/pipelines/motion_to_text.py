@@ -18,15 +18,10 @@ from ..config import FRAMES_PER_TOKEN
 from ..errors import LampError
 from ..models.captioning import CaptionOptions, CaptionWriter, LampWriter, write_captions
 from ..models.lamp import Lamp
-from ..motion.clip import Clip
-from ..motion.features import joints_to_features
-from ..readers.motion import read_motion
-from .output import MotionOutput, Segment
+from .motion import Motion, read_features
+from .output import Segment
 
 BATCH = 64  # windows that are captioned at a time
-
-
-Motion = MotionOutput | Clip | np.ndarray | Tensor | str | os.PathLike
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ class MotionCaptioner:
         """
         chosen = _options(options)
         several = isinstance(motion, (list, tuple))
-        features = [self._features(m) for m in (motion if several else [motion])]
+        features = [read_features(m, self.lamp) for m in (motion if several else [motion])]
         if not features:
             raise LampError("there is no motion to describe; give one or more")
         windows = [(i, start, part) for i, whole in enumerate(features) for start, part in self._cut(whole)]
@@ -135,25 +130,6 @@ class MotionCaptioner:
             new = [segment for n, segment in enumerate(said) if n == 0 or segment.prompt != said[n - 1].prompt]
             captions.append(Caption(tuple(new), float(np.mean([scores[n] for n in own])), len(whole)))
         return captions if several else captions[0]
-
-    def _features(self, motion: Motion) -> Tensor:
-        """-> (T, F) float32, checked."""
-        if isinstance(motion, (str, os.PathLike)):
-            motion = read_motion(motion)
-        if isinstance(motion, Clip):
-            values = joints_to_features(motion.joints, motion.skeleton)
-        else:
-            values = motion.features if isinstance(motion, MotionOutput) else motion
-        width = self.lamp.skeleton.feature_dim
-        if not isinstance(values, (np.ndarray, Tensor)) or values.ndim != 2 or values.shape[1] != width:
-            found = tuple(values.shape) if isinstance(values, (np.ndarray, Tensor)) else type(motion).__name__
-            raise LampError(f"the motion is {found}, expected a motion file or features of shape (frames, {width})")
-        if len(values) < FRAMES_PER_TOKEN:
-            raise LampError(f"the motion has {len(values)} frames, expected at least {FRAMES_PER_TOKEN}")
-        values = torch.as_tensor(values).to(self.lamp.device, torch.float32)
-        if not values.isfinite().all():
-            raise LampError("features hold NaN or infinite values; repair or drop those frames")
-        return values
 
     def _cut(self, features: Tensor) -> list[tuple[int, Tensor]]:
         """Even windows that the model reads in one piece, each with its first frame."""

@@ -18,10 +18,10 @@ from ..checkpoints.folder import load_lamp
 from ..config import FRAMES_PER_TOKEN
 from ..errors import LampError
 from ..models.lamp import Lamp
-from ..motion.arrays import check_features
 from ..motion.features import features_to_joints
+from ..pipelines.motion import Motion, read_features
 from .nearest import Approximate, Exact, Hits, Method, Neighbours, best_of_queries, neighbours_file
-from .store import Contents, EncodedMotion, Store
+from .store import Contents, Store, Window
 from .update import Update, update
 
 BATCH = 64
@@ -56,32 +56,22 @@ class TextMatch:
     matching: float | None = None
 
 
-@dataclass(frozen=True)
-class _Windows:
-    """Parts of motions that the model reads at once: latents of each (N, code_dim), starts (W,) in tokens."""
-
-    latents: list[Tensor]
-    starts: np.ndarray
-
-    @property
-    def tokens(self) -> np.ndarray:
-        return np.array([len(latents) for latents in self.latents])
-
-
 class MotionRetriever:
     """The retrieval side of a model.
 
-    A motion of more tokens than the model has queries is cut into windows that overlap by half, and counts by its best
-    one. Motion and text are compared by the cosine of their embeddings, a motion's being the mean over the queries.
+    A motion of more tokens than the model reads at once is cut into windows that overlap by half, and counts by its
+    best one. Motion and text are compared by the cosine of their embeddings, a motion's being the mean over the
+    queries. Raises `LampError` for a model that reads no motions.
     """
 
     def __init__(self, lamp: Lamp, name: str = "a model"):
-        self.lamp = lamp
+        lamp.require("reads_motion")
+        self.lamp = lamp.eval()
         self.about = {
             "name": name,
             "model": _hash(lamp),
             "embed_dim": str(lamp.config.language_motion.embed_dim),
-            "code_dim": str(lamp.config.tokenizer.code_dim),
+            "code_dim": str(lamp.config.language_motion.code_dim),
         }
 
     @classmethod
@@ -99,52 +89,47 @@ class MotionRetriever:
         parts = zip(ids.split(BATCH), mask.split(BATCH), strict=True)
         return torch.cat([model.text_embedding(*part) for part in parts]).cpu().numpy()
 
-    def embed_motion(self, features: np.ndarray) -> np.ndarray:
-        """features (T, F), not normalised -> (W, E) float32, unit: of every window. Raises `LampError` as `encode`."""
-        return self.encode([features])[0].embeddings
+    def embed_motion(self, motion: Motion) -> np.ndarray:
+        """A motion, as `read_features` takes it -> (W, E) float32, unit: of every window. Raises as `encode`."""
+        return np.stack([window.embedding for window in self.encode([motion])[0]])
 
     @torch.inference_mode()
-    def encode(self, motions: Sequence[np.ndarray]) -> list[EncodedMotion]:
-        """Features (T, F) of each motion, not normalised -> what an index keeps of it.
+    def encode(self, motions: Sequence[Motion]) -> list[list[Window]]:
+        """The windows of each motion, as `read_features` takes it.
 
-        Raises `LampError` for another width, fewer than 4 frames, and values that are not finite or absurdly large.
+        Raises `LampError` as `read_features`, and for values so large that nothing can be said.
         """
-        if not motions:
-            return []
-        latents = [self._latents(features) for features in motions]
-        windows = [self._windows(x) for x in latents]
-        embeddings = self._embed([x for w in windows for x in w.latents])
+        cut = [self._cut(read_features(motion, self.lamp)) for motion in motions]
+        parts = [part for windows in cut for part in windows]
+        encoded = iter([window for i in range(0, len(parts), BATCH) for window in self._encode(parts[i : i + BATCH])])
+        return [[next(encoded) for _ in windows] for windows in cut]
+
+    def _cut(self, features: Tensor) -> list[tuple[int, Tensor]]:
+        """Windows that overlap by half, the last one at the end: (first token, features)."""
+        size, tokens = self.lamp.max_tokens, len(features) // FRAMES_PER_TOKEN
+        last = max(tokens - size, 0)
+        starts = sorted({*range(0, last, max(size // 2, 1)), last})
+        ends = (min(start + size, tokens) for start in starts)
+        return [(a, features[FRAMES_PER_TOKEN * a : FRAMES_PER_TOKEN * b]) for a, b in zip(starts, ends, strict=True)]
+
+    def _encode(self, parts: list[tuple[int, Tensor]]) -> list[Window]:
+        lamp = self.lamp
+        latents, lengths = lamp.read_motions([features for _, features in parts])
+        embeddings = lamp.language_motion.motion_embedding(latents, lengths).cpu().numpy()
         if not np.isfinite(embeddings).all():
             raise LampError("a motion has values so large that the model cannot read it; is it in metres?")
-        ends = np.cumsum([len(w.starts) for w in windows])
-        return [
-            EncodedMotion(x.clamp(-FLOAT16, FLOAT16).half().cpu().numpy(), w.starts, w.tokens, part)
-            for x, w, part in zip(latents, windows, np.split(embeddings, ends[:-1]), strict=True)
-        ]
-
-    def _latents(self, features: np.ndarray) -> Tensor:
-        features = check_features(torch.as_tensor(np.asarray(features)), self.lamp.skeleton.feature_dim)
-        if len(features) < FRAMES_PER_TOKEN:
-            raise LampError(f"the motion has {len(features)} frames, expected at least {FRAMES_PER_TOKEN}")
-        whole = features[: len(features) // FRAMES_PER_TOKEN * FRAMES_PER_TOKEN].to(self.lamp.device)
-        return self.lamp.tokenizer.encode(((whole - self.lamp.mean) / self.lamp.std)[None])[0]
-
-    def _windows(self, latents: Tensor) -> _Windows:
-        size = self.lamp.config.language_motion.num_queries
-        last = max(len(latents) - size, 0)
-        starts = np.unique([*range(0, last, max(size // 2, 1)), last])
-        return _Windows([latents[start : start + size] for start in starts], starts)
-
-    def _embed(self, latents: list[Tensor]) -> np.ndarray:
-        found = []
-        for start in range(0, len(latents), BATCH):
-            part = latents[start : start + BATCH]
-            lengths = torch.tensor([len(x) for x in part], device=self.lamp.device)
-            found.append(self.lamp.language_motion.motion_embedding(pad_sequence(part, batch_first=True), lengths))
-        return torch.cat(found).cpu().numpy()
+        latents = latents.clamp(-FLOAT16, FLOAT16).half().cpu().numpy()
+        windows = []
+        for i, (start, features) in enumerate(parts):
+            tokens = len(features) // FRAMES_PER_TOKEN
+            read = latents[i] if lengths is None else latents[i, :tokens]
+            codes = lamp.encode(features[None])[0].cpu().numpy().astype(np.uint16)
+            windows.append(Window(start, tokens, embeddings[i], read, codes))
+        return windows
 
     def _words(self, texts: Sequence[str], truncate: bool = False) -> tuple[Tensor, Tensor]:
-        longest = self.lamp.config.language_motion.max_pretraining_text_tokens
+        config = self.lamp.config.language_motion
+        longest = min(config.max_pretraining_text_tokens, config.max_positions)
         ids, mask = self.lamp.text_tokenizer(texts, longest, truncate=truncate)
         return ids.to(self.lamp.device), mask.to(self.lamp.device)
 
@@ -215,11 +200,12 @@ class MotionIndex:
         """Clips."""
         return len(self.contents.clips)
 
-    def search(self, query: str | np.ndarray, k: int = 10, rerank: int = 0) -> list[Match]:
-        """Clips for a text, or like a motion given by its features (T, F); the best first, at most k.
+    def search(self, query: str | Motion, k: int = 10, rerank: int = 0) -> list[Match]:
+        """Clips for words, or like a motion; the best first, at most k.
 
-        rerank: of a text, so many of the first are put in the order of the matching head. Raises `LampError` for a
-        text or a motion that the model cannot read, and for k or rerank out of range.
+        query: a string is words; of a motion file give the `Path`, other motions as `read_features` takes them.
+        rerank: of words, so many of the first are put in the order of the matching head. Raises `LampError` for words
+        or a motion that the model cannot read, and for k or rerank out of range.
         """
         _check_count(k, rerank)
         if isinstance(query, str):
@@ -233,7 +219,7 @@ class MotionIndex:
         hits = self.nearest(queries, max(k, rerank))
         matches = [self._match(row, owner, score) for row, owner, score in _rows(hits)]
         if rerank:
-            latents = [self._latents(row) for row in hits.rows[:rerank]]
+            latents = [self._motion(row)[0] for row in hits.rows[:rerank]]
             judged = self.retriever.matching(latents, [query] * len(latents)) if latents else ()
             matches = _reorder(matches, judged)
         return matches[:k]
@@ -245,9 +231,9 @@ class MotionIndex:
         return best_of_queries(self._neighbours, np.asarray(queries, np.float32), k)
 
     def texts(
-        self, motion: np.ndarray, k: int = 10, rerank: int = 0, candidates: Sequence[str] | None = None
+        self, motion: Motion, k: int = 10, rerank: int = 0, candidates: Sequence[str] | None = None
     ) -> list[TextMatch]:
-        """Texts that say what a motion is, given by its features (T, F); the best first, at most k.
+        """Texts that say what a motion is; the best first, at most k.
 
         candidates: the texts to choose from; None: every text that a clip of the index has. Raises as `search`.
         """
@@ -258,19 +244,18 @@ class MotionIndex:
             texts, embeddings = list(candidates), retriever.embed_texts(candidates, truncate=True)
         if not texts:
             raise LampError(f"no clip in {self.folder} has a text; give texts to choose from")
-        encoded = retriever.encode([motion])[0]
-        scores = embeddings @ encoded.embeddings.T
-        best, window = scores.max(1), scores.argmax(1)
+        windows = retriever.encode([motion])[0]
+        scores = embeddings @ np.stack([window.embedding for window in windows]).T
+        best = scores.max(1)
         order = np.argsort(-best, kind="stable")[: max(k, rerank)]
+        fitting = [windows[i] for i in scores[order].argmax(1)]
         matches = [
-            TextMatch(texts[i], *self._seconds(encoded.starts[w], encoded.tokens[w]), float(best[i]))
-            for i, w in zip(order, window[order], strict=True)
+            TextMatch(texts[i], *self._seconds(window.start, window.tokens), float(best[i]))
+            for i, window in zip(order, fitting, strict=True)
         ]
         if rerank:
-            latents = torch.from_numpy(encoded.latents.astype(np.float32))
-            spans = ((encoded.starts[w], encoded.tokens[w]) for w in window[order][:rerank])
-            windows = [latents[start : start + tokens] for start, tokens in spans]
-            matches = _reorder(matches, retriever.matching(windows, [match.text for match in matches[:rerank]]))
+            latents = [torch.from_numpy(window.latents.astype(np.float32)) for window in fitting[:rerank]]
+            matches = _reorder(matches, retriever.matching(latents, [match.text for match in matches[:rerank]]))
         return matches[:k]
 
     @torch.inference_mode()
@@ -279,8 +264,8 @@ class MotionIndex:
         contents, lamp = self.contents, self.retriever.lamp
         owned = np.flatnonzero(contents.owners == contents.clips.index(match.clip))
         starts = contents.starts[owned] * lamp.seconds_per_token
-        latents = self._latents(owned[np.abs(starts - match.start).argmin()])[None].to(lamp.device)
-        features = lamp.decode(lamp.tokenizer.quantize(latents))[0].cpu().numpy()
+        _, codes = self._motion(owned[np.abs(starts - match.start).argmin()])
+        features = lamp.decode(codes[None].to(lamp.device))[0].cpu().numpy()
         return features_to_joints(features, lamp.skeleton)
 
     def _match(self, row: int, owner: int, score: float) -> Match:
@@ -292,13 +277,11 @@ class MotionIndex:
         each = self.retriever.lamp.seconds_per_token
         return round(float(start) * each, 6), round(float(tokens) * each, 6)
 
-    def _latents(self, row: int) -> Tensor:
-        """Of one window (N, code_dim), read from the disk."""
-        contents = self.contents
+    def _motion(self, row: int) -> tuple[Tensor, Tensor]:
+        """latents (N, code_dim) and codes (N,) of one window, read from the disk."""
         with Store(self.folder, self.retriever.about) as store:
-            latents = store.latents(int(contents.ids[contents.owners[row]]), int(contents.about["code_dim"]))
-        start = contents.starts[row]
-        return torch.from_numpy(latents[start : start + contents.tokens[row]])
+            latents, codes = store.motion(int(self.contents.ids[row]))
+        return torch.from_numpy(latents), torch.from_numpy(codes)
 
 
 def _rows(hits: Hits) -> zip:
@@ -322,11 +305,13 @@ def _check_count(k: int, rerank: int) -> None:
 def _hash(lamp: Lamp) -> str:
     """Of everything that makes an embedding: weights, words, statistics, sizes."""
     told = hashlib.blake2b(digest_size=8)
-    settings = lamp.config.language_motion, lamp.config.tokenizer, lamp.config.dataset
+    config = lamp.config
+    settings = config.language_motion, config.tokenizer, config.motion_encoder, config.dataset, lamp.max_tokens
     told.update(repr((settings, lamp.text_tokenizer.pieces)).encode())
-    tensors = {"mean": lamp.mean, "std": lamp.std}
-    tensors |= lamp.tokenizer.state_dict(prefix="tokenizer.") | lamp.language_motion.state_dict(prefix="language.")
-    for name, tensor in sorted(tensors.items()):
+    used = ("mean", "std", "tokenizer.", "motion_encoder.", "language_motion.")
+    for name, tensor in sorted(lamp.state_dict().items()):
+        if not name.startswith(used):
+            continue
         told.update(name.encode())
         told.update(tensor.detach().cpu().contiguous().float().numpy())
     return told.hexdigest()

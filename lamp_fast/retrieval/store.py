@@ -1,6 +1,6 @@
 """The index on disk: one SQLite file, so that whatever was committed survives a kill at any moment.
 
-A row of `windows` is what is searched. `latents` are what the matching head and previews read, for a few rows only.
+A row of `windows` is what is searched. `motions` is what the matching head and previews read, for a few windows only.
 """
 
 from __future__ import annotations
@@ -26,22 +26,28 @@ CREATE TABLE clips (
     id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, name TEXT NOT NULL, fingerprint TEXT NOT NULL,
     texts TEXT NOT NULL, UNIQUE (source, name));
 CREATE TABLE windows (
-    clip INTEGER NOT NULL REFERENCES clips (id) ON DELETE CASCADE, start INTEGER NOT NULL, tokens INTEGER NOT NULL,
-    embedding BLOB NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, clip INTEGER NOT NULL REFERENCES clips (id) ON DELETE CASCADE,
+    start INTEGER NOT NULL, tokens INTEGER NOT NULL, embedding BLOB NOT NULL);
 CREATE INDEX windows_of_clip ON windows (clip);
-CREATE TABLE latents (clip INTEGER PRIMARY KEY REFERENCES clips (id) ON DELETE CASCADE, latents BLOB NOT NULL);
+CREATE TABLE motions (
+    window INTEGER PRIMARY KEY REFERENCES windows (id) ON DELETE CASCADE, latents BLOB NOT NULL, codes BLOB NOT NULL);
 CREATE TABLE texts (text TEXT PRIMARY KEY, embedding BLOB NOT NULL);
 """
 
 
 @dataclass(frozen=True)
-class EncodedMotion:
-    """latents (N, code_dim) float16; windows of W: starts, tokens (W,) in tokens, embeddings (W, E) float32, unit."""
+class Window:
+    """A part of a motion that the model reads at once.
 
+    start, tokens: where it is. embedding (E,) float32, unit. latents (N, code_dim) float16: what the language-motion
+    model reads; with padding "released" that is more than the tokens. codes (tokens,) uint16.
+    """
+
+    start: int
+    tokens: int
+    embedding: np.ndarray
     latents: np.ndarray
-    starts: np.ndarray
-    tokens: np.ndarray
-    embeddings: np.ndarray
+    codes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,15 @@ class KnownClip:
 class Contents:
     """Everything a search reads.
 
-    about: see `Store`. clips, clip_texts: of C clips; ids (C,): of `Store.latents`. embeddings (W, E) float32, unit;
-    owners (W,): which clip, 0..C-1; starts, tokens (W,) in tokens. texts: T distinct ones, text_embeddings (T, E).
+    about: see `Store`. clips, clip_texts: of C clips. Of W windows: ids, for `Store.motion`; embeddings (W, E)
+    float32, unit; owners (W,): which clip, 0..C-1; starts, tokens (W,) in tokens. texts: T distinct ones;
+    text_embeddings (T, E).
     """
 
     about: Mapping[str, str]
-    ids: np.ndarray
     clips: list[str]
     clip_texts: list[tuple[str, ...]]
+    ids: np.ndarray
     embeddings: np.ndarray
     owners: np.ndarray
     starts: np.ndarray
@@ -187,16 +194,18 @@ class Store:
     def _changed(self) -> None:
         self._db.execute("UPDATE about SET value = value + 1 WHERE key = 'generation'")
 
-    def put_clip(self, source: str, name: str, fingerprint: str, texts: tuple[str, ...], motion: EncodedMotion) -> None:
+    def put_clip(
+        self, source: str, name: str, fingerprint: str, texts: tuple[str, ...], windows: Iterable[Window]
+    ) -> None:
         row = (source, name, fingerprint, json.dumps(texts))
         insert = "INSERT INTO clips (source, name, fingerprint, texts) VALUES (?, ?, ?, ?)"
         clip = self._db.execute(insert, row).lastrowid
-        windows = zip(motion.starts.tolist(), motion.tokens.tolist(), motion.embeddings, strict=True)
-        self._db.executemany(
-            "INSERT INTO windows VALUES (?, ?, ?, ?)",
-            ((clip, start, tokens, embedding.astype("<f4").tobytes()) for start, tokens, embedding in windows),
-        )
-        self._db.execute("INSERT INTO latents VALUES (?, ?)", (clip, motion.latents.astype("<f2").tobytes()))
+        for window in windows:
+            row = (clip, window.start, window.tokens, window.embedding.astype("<f4").tobytes())
+            insert = "INSERT INTO windows (clip, start, tokens, embedding) VALUES (?, ?, ?, ?)"
+            id = self._db.execute(insert, row).lastrowid
+            row = (id, window.latents.astype("<f2").tobytes(), window.codes.astype("<u2").tobytes())
+            self._db.execute("INSERT INTO motions VALUES (?, ?, ?)", row)
         self._changed()
 
     def drop_clip(self, source: str, name: str) -> None:
@@ -238,23 +247,24 @@ class Store:
             self._db.execute("BEGIN")
             try:
                 clips = self._rows("SELECT id, source, name, texts FROM clips ORDER BY source, name")
-                windows = self._rows("SELECT clip, start, tokens, embedding FROM windows ORDER BY clip, start")
+                query = "SELECT clip, id, start, tokens, embedding FROM windows ORDER BY clip, start"
+                windows = self._rows(query)
                 texts = self._rows("SELECT text, embedding FROM texts ORDER BY text")
                 about = self.about
             finally:
                 self._db.execute("COMMIT")
         place = {clip[0]: i for i, clip in enumerate(clips)}
-        columns = tuple(zip(*windows, strict=True)) or ((), (), (), ())
+        columns = tuple(zip(*windows, strict=True)) or ((),) * 5
         width = int(about["embed_dim"])
         return Contents(
             about=about,
-            ids=np.array([clip[0] for clip in clips], np.int64),
             clips=[shown(source, name) for _, source, name, _ in clips],
             clip_texts=[tuple(json.loads(texts)) for *_, texts in clips],
-            embeddings=self._vectors(columns[3], width),
+            ids=np.array(columns[1], np.int64),
+            embeddings=self._vectors(columns[4], width),
             owners=np.array([place[clip] for clip in columns[0]], np.int64),
-            starts=np.array(columns[1], np.int64),
-            tokens=np.array(columns[2], np.int64),
+            starts=np.array(columns[2], np.int64),
+            tokens=np.array(columns[3], np.int64),
             texts=[text for text, _ in texts],
             text_embeddings=self._vectors([embedding for _, embedding in texts], width),
         )
@@ -265,12 +275,17 @@ class Store:
             raise LampError(f"{self.folder / FILE} holds embeddings of another size than {width}; make a new index")
         return np.frombuffer(data, "<f4").reshape(-1, width)
 
-    def latents(self, clip: int, width: int) -> np.ndarray:
-        """(N, width) float32 of the clip with this id. Raises `LampError` when it has left the index."""
-        rows = self._rows("SELECT latents FROM latents WHERE clip = ?", (clip,))
+    def motion(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """latents (N, code_dim) float32, codes (N,) int64. Raises `LampError` for a window that left the index."""
+        rows = self._rows("SELECT latents, codes FROM motions WHERE window = ?", (window,))
         if not rows:
             raise LampError(f"{self.folder} changed while it was searched; search again")
-        return np.frombuffer(rows[0][0], "<f2").reshape(-1, width).astype(np.float32)
+        latents, codes = rows[0]
+        width = int(self.about["code_dim"])
+        return (
+            np.frombuffer(latents, "<f2").reshape(-1, width).astype(np.float32),
+            np.frombuffer(codes, "<u2").astype(np.int64),
+        )
 
 
 def shown(source: str, name: str) -> str:

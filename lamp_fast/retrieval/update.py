@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import LampError
 from .nearest import METHODS, Approximate, Method, neighbours_file
 from .sources import Source, SourceClip, find_sources
-from .store import EncodedMotion, KnownClip, Store, shown
+from .store import KnownClip, Store, Window, shown
 
 if TYPE_CHECKING:
     from .retriever import MotionRetriever
@@ -132,14 +132,14 @@ class _Writer:
         self.done.encoded += sum(motion is not None for motion in motions)
         self._clips, self._finished = [], []
 
-    def _encode(self) -> list[EncodedMotion | None]:
+    def _encode(self) -> list[list[Window] | None]:
         """Of every clip that waits; None for those that the model refuses."""
         try:
             return self.retriever.encode([clip.features for _, clip, _ in self._clips])
         except LampError:
             return [self._encode_alone(source, clip) for source, clip, _ in self._clips]
 
-    def _encode_alone(self, source: str, clip: SourceClip) -> EncodedMotion | None:
+    def _encode_alone(self, source: str, clip: SourceClip) -> list[Window] | None:
         try:
             return self.retriever.encode([clip.features])[0]
         except LampError as error:

@@ -1,14 +1,37 @@
+import copy
+
 import numpy as np
 import pytest
+import torch
 
 from lamp_fast.motion.skeleton import HUMANML3D
 
 
 @pytest.fixture(scope="session")
-def retriever(tiny_lamp):
+def lamp(tiny_lamp):
+    """`tiny_lamp` with larger weights, so that another motion has another embedding."""
+    lamp = copy.deepcopy(tiny_lamp)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in [*lamp.language_motion.parameters(), *lamp.tokenizer.encoder.parameters()]:
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return lamp
+
+
+@pytest.fixture(scope="session")
+def model_folder(lamp, tmp_path_factory):
+    from lamp_fast.checkpoints.folder import save_lamp
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_lamp(folder, lamp)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def retriever(lamp):
     from lamp_fast import MotionRetriever
 
-    return MotionRetriever(tiny_lamp, "tiny")
+    return MotionRetriever(lamp, "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -26,24 +26,30 @@ def features(joints, *arguments):
 
 @pytest.mark.parametrize("frames,starts", [(4, [0]), (48, [0]), (51, [0]), (52, [0, 1]), (100, [0, 6, 12, 13])])
 def test_windows_overlap_by_half_and_reach_the_end(retriever, joints, frames, starts):
-    encoded = retriever.encode([features(joints, 0, frames + 1)])[0]
-    assert encoded.starts.tolist() == starts
-    assert (encoded.starts + encoded.tokens)[-1] == frames // 4 == len(encoded.latents)
-    assert encoded.embeddings.shape == (len(starts), 16)
-    np.testing.assert_allclose(np.linalg.norm(encoded.embeddings, axis=1), 1, atol=1e-5)
+    windows = retriever.encode([features(joints, 0, frames + 1)])[0]
+    assert [window.start for window in windows] == starts
+    assert windows[-1].start + windows[-1].tokens == frames // 4
+    for window in windows:
+        assert len(window.latents) == len(window.codes) == window.tokens <= 12
+        assert window.embedding.shape == (16,) and np.linalg.norm(window.embedding) == pytest.approx(1, abs=1e-5)
+
+
+def test_motions_differ(retriever, joints):
+    vectors = np.concatenate([retriever.embed_motion(features(joints, n, 40)) for n in range(5)])
+    assert (vectors @ vectors.T)[~np.eye(5, dtype=bool)].max() < 0.999
 
 
 def test_neighbours_in_a_batch_change_nothing(retriever, joints):
     motions = [features(joints, n, frames) for n, frames in enumerate((8, 30, 120))]
     for alone, together in zip(motions, retriever.encode(motions), strict=True):
-        np.testing.assert_allclose(retriever.embed_motion(alone), together.embeddings, atol=1e-5)
+        np.testing.assert_allclose(retriever.embed_motion(alone), [w.embedding for w in together], atol=1e-5)
 
 
-def test_embeddings_are_those_of_the_model(retriever, tiny_lamp, joints):
+def test_embeddings_are_those_of_the_model(retriever, lamp, joints):
     motion = features(joints, 3, 45)
     with torch.no_grad():
-        latents = tiny_lamp.tokenizer.encode(torch.from_numpy(motion)[None])
-        expected = tiny_lamp.language_motion.motion_embedding(latents, None)
+        latents = lamp.tokenizer.encode(torch.from_numpy(motion)[None])
+        expected = lamp.language_motion.motion_embedding(latents, None)
     np.testing.assert_allclose(retriever.embed_motion(motion), expected, atol=1e-5)
 
 
@@ -111,19 +117,19 @@ def test_bad_queries(index, query, options, complaint):
         index.search(query, **options)
 
 
-def test_another_model_has_another_hash(retriever, tiny_lamp):
-    assert MotionRetriever(tiny_lamp).about["model"] == retriever.about["model"]
-    weight = tiny_lamp.language_motion.text_proj.weight
+def test_another_model_has_another_hash(retriever, lamp):
+    assert MotionRetriever(lamp).about["model"] == retriever.about["model"]
+    weight = lamp.language_motion.text_proj.weight
     with torch.no_grad():
         weight[0, 0] += 1
-        other = MotionRetriever(tiny_lamp).about["model"]
+        other = MotionRetriever(lamp).about["model"]
         weight[0, 0] -= 1
     assert other != retriever.about["model"]
 
 
-def test_commands(tiny_folder, write, joints, tmp_path, monkeypatch, capsys):
+def test_commands(model_folder, write, joints, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    model = ["--model", str(tiny_folder), "--device", "cpu"]
+    model = ["--model", str(model_folder), "--device", "cpu"]
     for number in range(3):
         write(f"clip{number}", number, 60)
     (tmp_path / "clips/bad.bvh").write_text("?")

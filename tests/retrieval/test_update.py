@@ -166,7 +166,7 @@ def test_what_cannot_be_read_is_named_and_leaves(retriever, write, tmp_path):
     assert len(retriever.update(tmp_path / "clips", index).refused) == 3  # said again every time
 
 
-def test_refusals(retriever, tiny_lamp, write, tmp_path):
+def test_refusals(retriever, lamp, write, tmp_path):
     write("a", 1)
     index, clips = tmp_path / "index", tmp_path / "clips"
     retriever.update(clips, index)
@@ -182,7 +182,7 @@ def test_refusals(retriever, tiny_lamp, write, tmp_path):
     shutil.copytree(clips, tmp_path / "others")
     with pytest.raises(LampError, match="is the index of .*clips; give another place"):
         retriever.update(tmp_path / "others", index)
-    other = MotionRetriever(tiny_lamp, "other")
+    other = MotionRetriever(lamp, "other")
     other.about["model"] = "0123"
     for use in (lambda: other.open(index), lambda: other.update(clips, index)):
         with pytest.raises(LampError, match=r"was made with another model \(tiny, \w+\) than this one \(other, 0123\)"):
