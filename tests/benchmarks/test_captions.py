@@ -2,8 +2,6 @@
 
 import pytest
 
-from benchmarks.captions import CONTENTS, SIDES, told
-
 
 @pytest.mark.parametrize(
     "text, content, side",
@@ -18,5 +16,7 @@ from benchmarks.captions import CONTENTS, SIDES, told
         ("swimming", None, None),
     ],
 )
-def test_told(text, content, side):
-    assert told(text, CONTENTS) == content and told(text, SIDES) == side
+def test_told(benchmark_script, text, content, side):
+    captions = benchmark_script("captions")
+    assert captions.told(text, captions.CONTENTS) == content
+    assert captions.told(text, captions.SIDES) == side
