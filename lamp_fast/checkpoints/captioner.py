@@ -1,6 +1,6 @@
 """A captioner with a language model, on disk: config.json, and model.safetensors with what was trained.
 
-The language model stays in a folder of its own, which config.json names.
+The language model stays in a folder of its own, which config.json names; a converted release has it inside.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .folder import CONFIG, WEIGHTS, explained, read_config, write_config
 from .weights import read_weights, write_weights
 
 KIND = "captioner"
+LANGUAGE_MODEL = "language_model"  # the folder inside, where a captioner brings its own
 
 
 def open_language_model(folder: str | os.PathLike) -> tuple[nn.Module, Any]:
@@ -32,10 +33,10 @@ def open_language_model(folder: str | os.PathLike) -> tuple[nn.Module, Any]:
         raise LampError(f"{folder} is no language model; give a folder that transformers wrote, with its {CONFIG}")
     if not list(folder.glob("*.safetensors")):
         raise LampError(f"{folder} has no weights in safetensors, and a pickle is never opened; save it as safetensors")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
+    words = open_words(folder)
     try:
-        words = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
@@ -43,6 +44,19 @@ def open_language_model(folder: str | os.PathLike) -> tuple[nn.Module, Any]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise LampError(f"{folder} cannot be opened as a causal language model ({reason}); get it again") from error
     return model.eval(), words
+
+
+def open_words(folder: str | os.PathLike) -> Any:
+    """The tokenizer of a language model from its folder. Raises LampError for a folder that holds none."""
+    if not Path(folder).is_dir():
+        raise LampError(f"{folder} is no folder; give one with the tokenizer of the language model")
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # transformers raises whatever the damage leads to
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LampError(f"{folder} holds no tokenizer that can be opened ({reason}); get it again") from error
 
 
 def save_captioner(folder: str | os.PathLike, model: LlmCaptioner) -> None:
@@ -65,6 +79,8 @@ def load_captioner(
     _, values = read_config(folder, (KIND,))
     with explained(folder / CONFIG):
         config = CaptionerConfig.from_dict(values)
-    model = LlmCaptioner(config, *open_language_model(language_model or config.language_model))
+    inside = folder / config.language_model
+    own = inside if (inside / CONFIG).is_file() else config.language_model
+    model = LlmCaptioner(config, *open_language_model(language_model or own))
     read_weights(folder / WEIGHTS, model)
     return model.eval().to(device)

@@ -13,6 +13,10 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--vocabulary", help="vocab.txt of bert-base-uncased; default: beside the files")
     parser.add_argument("--statistics", help="folder of Mean.npy and Std.npy; default: beside the files, or in meta")
     parser.add_argument("--words", help="folder glove of the release, for an evaluator; default: beside the files")
+    parser.add_argument(
+        "--language-model", help="folder with OPT's tokenizer, for LaMP-M2T; default: opt2.7b beside it"
+    )
+    parser.add_argument("--language-model-heads", type=int, default=32, help="of the OPT in LaMP-M2T")
     parser.add_argument("--language-motion-heads", type=int, help="attention heads; default: width / 64, as released")
     parser.add_argument("--generator-heads", type=int, help="attention heads; default: width / 64, as released")
     parser.add_argument(
@@ -35,7 +39,14 @@ def run(args: argparse.Namespace) -> int:
         vocabulary=args.vocabulary,
         statistics=args.statistics,
         words=args.words,
-        options=Options(args.language_motion_heads, args.generator_heads, args.padding, args.attention_mode),
+        language_model=args.language_model,
+        options=Options(
+            language_motion_heads=args.language_motion_heads,
+            generator_heads=args.generator_heads,
+            language_model_heads=args.language_model_heads,
+            padding=args.padding,
+            attention_mode=args.attention_mode,
+        ),
     )
     for account in made.accounts:
         print(f"{account.file}: {KINDS.get(account.kind, account.kind)}")

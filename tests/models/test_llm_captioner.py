@@ -1,5 +1,7 @@
 """A language model that reads motion: the released numbers, and what holds for any language model."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -93,6 +95,26 @@ def test_both_styles_of_peft(weights):
     assert older.keys() == newer.keys() and all(torch.equal(older[name], newer[name]) for name in older)
 
 
+@torch.no_grad()
+def test_convert(fixture, latents, tmp_path, capsys):
+    from lamp_fast.cli.main import main
+
+    sizes = fixture.config["qformer"]["heads"], fixture.config["opt"]["num_attention_heads"]
+    checkpoint = str(fixture.folder / fixture.meta["checkpoints"][0]["file"])
+    words = ["convert-released", checkpoint, "--output", str(tmp_path / "m2t")]
+    words += ["--language-motion-heads", str(sizes[0]), "--language-model-heads", str(sizes[1])]
+    assert main(words) == 2
+    assert "opt2.7b is no folder" in capsys.readouterr().err and not (tmp_path / "m2t").exists()
+    assert main([*words, "--language-model", str(fixture.folder / "opt_tokenizer")]) == 0
+    out = capsys.readouterr().out
+    assert "LaMP-M2T" in out and "never used" in out and "left over" not in out
+    converted = load_captioner(tmp_path / "m2t")
+    ids, mask = converted.tokenize(fixture.config["train_texts"])
+    fixture.check("train_input_ids", ids)
+    fixture.check("prefix", converted.prefix(latents, None))
+    fixture.check("train_loss", converted.loss(latents, None, ids, mask))
+
+
 @pytest.fixture
 def captioner(tiny_lamp, tiny_language_model):
     config = CaptionerConfig(tiny_lamp.config.language_motion, str(tiny_language_model), max_words=9, lora_rank=4)
@@ -162,7 +184,10 @@ def test_what_cannot_be_used_gets_a_sentence(captioner, tiny_lamp, tiny_language
     (tmp_path / "config.json").write_text("{}")
     refused("no weights in safetensors", open_language_model, tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
-    refused("cannot be opened as a causal language model", open_language_model, tmp_path)
+    refused("holds no tokenizer that can be opened", open_language_model, tmp_path)
+    shutil.copytree(tiny_language_model, tmp_path / "llm")
+    (tmp_path / "llm/model.safetensors").write_bytes(b"nothing")
+    refused("cannot be opened as a causal language model", open_language_model, tmp_path / "llm")
     read = tiny_lamp.config.language_motion
     for config, message in (
         (CaptionerConfig(read, lora_targets=("nowhere",)), "cannot be given LoRA at nowhere"),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from ...config import CaptionerConfig
 from ...errors import LampError
-from ...models.llm_captioner import reads_motion
+from ...files import new_folder
+from ...models.llm_captioner import LlmCaptioner, reads_motion
+from ..captioner import LANGUAGE_MODEL, open_words, save_captioner
+from ..folder import CONFIG, WEIGHTS, check_replaceable
 from . import language_motion
 
 PROMPT = "a man is"
@@ -61,3 +67,36 @@ def language_model(state_dict: Mapping[str, Tensor], num_heads: int = 32) -> nn.
     model = OPTForCausalLM(config).to(tensors["lm_head.weight"].dtype)
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def convert_captioner(
+    state_dict: Mapping[str, Tensor],
+    destination: Path,
+    tokenizer: str | os.PathLike,
+    config: CaptionerConfig,
+    num_heads: int = 32,
+) -> set[str]:
+    """Write a folder for `load_captioner`, with the OPT inside; returns the released names that were used.
+
+    tokenizer: a folder with OPT's. config: of `config_from_released`. num_heads: OPT's own. The motion encoder is left
+    out: it is that of the LaMP the captioner was made from. Raises LampError for tensors that are missing or misfit.
+    """
+    check_replaceable(destination, {CONFIG, WEIGHTS, LANGUAGE_MODEL})
+    words, llm = open_words(tokenizer), language_model(state_dict, num_heads)
+    tensors = {name: tensor.float() for name, tensor in convert(state_dict).items()}
+    with new_folder(destination) as partial:
+        llm.save_pretrained(partial / LANGUAGE_MODEL)
+        words.save_pretrained(partial / LANGUAGE_MODEL)
+        model = LlmCaptioner(dataclasses.replace(config, language_model=LANGUAGE_MODEL), llm, words)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()
+            raise LampError(f"this captioner does not fit together ({reason}); get the whole file") from error
+        save_captioner(partial, model)
+    return {name for name in state_dict if _is_used(name)}
+
+
+def _is_used(name: str) -> bool:
+    ours = language_motion.released_name(name)
+    return name.startswith((_LLM, "opt_proj.")) or (ours is not None and reads_motion(ours))

@@ -23,7 +23,7 @@ from ...models.tokenizer import MotionEncoder, MotionTokenizer
 from ...motion.skeleton import SKELETONS
 from ..evaluator import FILES, Evaluator, save_evaluator
 from ..folder import MODELS, PARTS, VOCABULARY, check_replaceable, load_model, save_lamp, save_model
-from . import evaluator, generator, language_motion, length_estimator, tokenizer
+from . import captioner, evaluator, generator, language_motion, length_estimator, tokenizer
 from .files import KINDS, Found, describe, read_released, recognise
 from .statistics import read_statistics, with_bias
 from .words import read_words
@@ -42,11 +42,13 @@ _DROPPED = {
 class Options:
     """What released files do not show, or what is wanted otherwise than released.
 
-    language_motion_heads, generator_heads: None takes heads of 64 channels, as released.
+    language_motion_heads, generator_heads: None takes heads of 64 channels, as released. language_model_heads: of the
+    OPT in LaMP-M2T.
     """
 
     language_motion_heads: int | None = None
     generator_heads: int | None = None
+    language_model_heads: int = 32
     padding: Padding = "released"
     attention_mode: AttentionMode = "soft_causal"
 
@@ -80,6 +82,7 @@ def convert_released(
     vocabulary: str | os.PathLike | None = None,
     statistics: str | os.PathLike | None = None,
     words: str | os.PathLike | None = None,
+    language_model: str | os.PathLike | None = None,
     options: Options = Options(),
 ) -> Conversion:
     """Recognise released files by what is in them, and write what they make.
@@ -94,6 +97,7 @@ def convert_released(
         vocabulary: vocab.txt of bert-base-uncased; None looks for it beside the files and in `bert` there.
         statistics: a folder with Mean.npy and Std.npy, or mean.npy and std.npy; None looks beside the files, in `meta`.
         words: the folder `glove` of the release, for an evaluator; None looks beside the files.
+        language_model: a folder with the tokenizer of OPT, for a captioner; None looks in `opt2.7b` beside it.
 
     Raises:
         LampError: a file that cannot be read or is not known; two of one kind; files of different models.
@@ -110,6 +114,12 @@ def convert_released(
         (models if isinstance(known, nn.Module) else found)[account.kind] = known
     by_kind = {account.kind: account for account in accounts}
 
+    if "captioner" in found:
+        if len(files) > 1:
+            raise LampError("a captioner is a folder of its own; convert it by itself")
+        language_model = language_model or files[0].parent / "opt2.7b"
+        _convert_captioner(accounts[0], found["captioner"].tensors, Path(destination), language_model, options)
+        return Conversion(accounts, ["captioner", "language_model"], [])
     models = _Builder(found, by_kind, models, options).build()
     if "evaluator" in models and len(models) > 1:
         raise LampError("an evaluator has statistics of its own; convert it by itself")
@@ -158,11 +168,32 @@ def _open(file: Path) -> tuple[Account, Found | nn.Module]:
             f"{file} holds none of the models that are known here but {describe(tensors)}; give one of: "
             + ", ".join(KINDS.values())
         )
-    if found.kind == "captioner":
-        raise LampError(f"{file} is {KINDS['captioner']}; its conversion needs the captioning model, not this command")
     account = Account(file, found.kind)
     account.left_over = sorted(tensors.keys() - {found.root + name for name in found.tensors})
     return account, found
+
+
+def _convert_captioner(
+    account: Account, tensors: dict[str, Tensor], destination: Path, tokenizer: str | os.PathLike, options: Options
+) -> None:
+    heads = _heads(tensors["query_tokens"].shape[-1], options.language_motion_heads, "Q-Former")
+    config = captioner.config_from_released(tensors, heads)
+    read = dataclasses.replace(config.language_motion, padding=options.padding)
+    config = dataclasses.replace(config, language_motion=read)
+    used = captioner.convert_captioner(tensors, destination, tokenizer, config, options.language_model_heads)
+    account.used = len(used)
+    account.notes.append(
+        f"{heads} heads in the Q-Former and {options.language_model_heads} in OPT, which the file does not show"
+    )
+    reasons = {
+        r"trans_base\.|trans_head\.|vq_model\.": "never used by the release",
+        r"opt_model\.": "repeats other tensors",
+        r"motion_encoder\.": "taken from the LaMP model it is used with",
+        r"Qformer\.": "of the text side, which a captioner does not use",
+    }
+    for name in sorted(tensors.keys() - used):
+        reason = next((reason for pattern, reason in reasons.items() if re.match(pattern, name)), None)
+        (account.dropped.setdefault(reason, []) if reason else account.left_over).append(name)
 
 
 class _Builder:
