@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from lamp_fast import LampError
+from lamp_fast.checkpoints.captioner import load_captioner
 from lamp_fast.checkpoints.evaluator import load_evaluator
 from lamp_fast.checkpoints.folder import load_lamp, load_model
 from lamp_fast.checkpoints.released.convert import Options, convert_released
@@ -29,6 +30,10 @@ def released_file(fixture):
 
 def read(file):
     return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def feature_dim(pretraining):
+    return pretraining["vq_model.vqvae.encoder.model.0.weight"].shape[1]
 
 
 def write_statistics(folder, dim, mean=0.0, std=1.0):
@@ -184,7 +189,7 @@ def test_a_length_estimator_stands_beside_a_model(golden, vocabulary, tmp_path):
         [released_file(fixture), released_file(golden("length_estimator"))],
         tmp_path / "m",
         vocabulary=vocabulary,
-        statistics=write_statistics(tmp_path / "meta", 263),
+        statistics=write_statistics(tmp_path / "meta", feature_dim(fixture.state_dict("motion_qformer"))),
         options=Options(fixture.config["qformer"]["heads"]),
     )
     assert not made.lacking and load_lamp(tmp_path / "m").config.reads_motion
@@ -201,7 +206,8 @@ def test_parts_are_put_together_later(golden, vocabulary, tmp_path):
     codes = load_model(tmp_path / "vq").config.code_dim
     language_motion = load_model(tmp_path / "parts/language_motion").config.code_dim
     parts = [tmp_path / "vq", tmp_path / "parts/generator", tmp_path / "parts/language_motion"]
-    rest = {"vocabulary": vocabulary, "statistics": write_statistics(tmp_path / "meta", 263)}
+    dim = load_model(tmp_path / "vq").config.feature_dim
+    rest = {"vocabulary": vocabulary, "statistics": write_statistics(tmp_path / "meta", dim)}
     if codes == language_motion:
         assert not convert_released(parts, tmp_path / "m", **rest).lacking
     else:
@@ -257,6 +263,32 @@ def test_length_estimator_is_recognised(golden, tmp_path, capsys):
     assert load_model(tmp_path / "m").config.num_classes == golden("length_estimator").config["output_size"]
 
 
+def test_captioner(golden, tmp_path):
+    pytest.importorskip("peft")
+    fixture = golden("captioning")
+    options = Options(
+        fixture.config["qformer"]["heads"], language_model_heads=fixture.config["opt"]["num_attention_heads"]
+    )
+    made = convert_released([released_file(fixture)], tmp_path / "first", options=options)
+    account = made.accounts[0]
+    assert made.parts == ["captioner"] and not (account.left_over or account.missing)
+    dropped = sum(len(names) for names in account.dropped.values())
+    assert account.used + dropped == len(fixture.state_dict("trans"))
+    (tmp_path / "first").rename(tmp_path / "moved")
+    captioner = load_captioner(tmp_path / "moved")
+    with torch.no_grad():
+        prefix = captioner.projection(fixture["query_hidden"])
+        fixture.check("prefix", prefix)
+        prompt = captioner.embed(prefix, fixture["prompt_ids"])
+        fixture.check("prompt_logits", captioner.llm(inputs_embeds=prompt).logits)
+
+    shutil.copy(released_file(fixture), tmp_path / "m2t.pth")
+    with pytest.raises(LampError, match="tokenizer of OPT"):
+        convert_released([tmp_path / "m2t.pth"], tmp_path / "m", options=options)
+    with pytest.raises(LampError, match="by itself"):
+        convert_released([tmp_path / "m2t.pth", released_file(golden("vq_t2m"))], tmp_path / "m", options=options)
+
+
 class Trap:
     def __init__(self, file):
         self.file = file
@@ -307,16 +339,20 @@ def test_what_is_wrong_is_said_in_one_sentence(spoil, golden, tmp_path):
 
 
 def test_files_that_do_not_belong_together(golden, tmp_path):
-    t2m, pretraining = (released_file(golden(name)) for name in ("masked_transformer", "lamp_pretrain"))
-    options = Options(4, 4)
-    with pytest.raises(LampError, match="belong to different models|second"):
-        convert_released([t2m, pretraining], tmp_path / "m", options=options)
+    fixture = golden("masked_transformer")
+    t2m, options = released_file(fixture), Options(fixture.config["qformer"]["heads"], fixture.config["num_heads"])
+    pretraining = read(released_file(golden("lamp_pretrain")))
+    queries = pretraining["motion_qformer"]["query_tokens"]
+    pretraining["motion_qformer"]["query_tokens"] = torch.cat([queries, queries], 1)
+    torch.save(pretraining, tmp_path / "pretraining.tar")
+    with pytest.raises(LampError, match="belong to different models"):
+        convert_released([t2m, tmp_path / "pretraining.tar"], tmp_path / "m", options=options)
     with pytest.raises(LampError, match="second generator"):
         convert_released([t2m, t2m], tmp_path / "m", options=options)
     with pytest.raises(LampError, match="by itself"):
         convert_released([released_file(golden(n)) for n in ("vq_t2m", "evaluator")], tmp_path / "m")
-    with pytest.raises(LampError, match="7 heads do not divide"):
-        convert_released([t2m], tmp_path / "m", options=Options(7, 7))
+    with pytest.raises(LampError, match="10007 heads do not divide"):
+        convert_released([t2m], tmp_path / "m", options=Options(10007))
     assert not (tmp_path / "m").exists()
 
 
@@ -338,8 +374,10 @@ def test_pretraining_and_generator_make_one_model(golden, vocabulary, tmp_path):
     files = {"h3d-qformer.tar": pretraining, "t2m.tar": {"t2m_transformer": t2m, "ep": 1}}
     rest = {
         "vocabulary": vocabulary,
-        "statistics": write_statistics(tmp_path / "meta", 263),
-        "options": Options(golden("lamp_pretrain").config["qformer"]["heads"], 4),
+        "statistics": write_statistics(tmp_path / "meta", feature_dim(net)),
+        "options": Options(
+            golden("lamp_pretrain").config["qformer"]["heads"], golden("masked_transformer").config["num_heads"]
+        ),
     }
     for name, content in files.items():
         torch.save(content, tmp_path / name)
