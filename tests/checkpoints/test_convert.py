@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 
 from lamp_fast import LampError
-from lamp_fast.checkpoints.captioner import load_captioner
 from lamp_fast.checkpoints.evaluator import load_evaluator
 from lamp_fast.checkpoints.folder import load_lamp, load_model
 from lamp_fast.checkpoints.released.convert import Options, convert_released
@@ -261,32 +260,6 @@ def test_length_estimator_is_recognised(golden, tmp_path, capsys):
     assert main(["convert-released", str(file), "--output", str(tmp_path / "m")]) == 0
     assert "MoMask's length estimator" in capsys.readouterr().out
     assert load_model(tmp_path / "m").config.num_classes == golden("length_estimator").config["output_size"]
-
-
-def test_captioner(golden, tmp_path):
-    pytest.importorskip("peft")
-    fixture = golden("captioning")
-    options = Options(
-        fixture.config["qformer"]["heads"], language_model_heads=fixture.config["opt"]["num_attention_heads"]
-    )
-    made = convert_released([released_file(fixture)], tmp_path / "first", options=options)
-    account = made.accounts[0]
-    assert made.parts == ["captioner"] and not (account.left_over or account.missing)
-    dropped = sum(len(names) for names in account.dropped.values())
-    assert account.used + dropped == len(fixture.state_dict("trans"))
-    (tmp_path / "first").rename(tmp_path / "moved")
-    captioner = load_captioner(tmp_path / "moved")
-    with torch.no_grad():
-        prefix = captioner.projection(fixture["query_hidden"])
-        fixture.check("prefix", prefix)
-        prompt = captioner.embed(prefix, fixture["prompt_ids"])
-        fixture.check("prompt_logits", captioner.llm(inputs_embeds=prompt).logits)
-
-    shutil.copy(released_file(fixture), tmp_path / "m2t.pth")
-    with pytest.raises(LampError, match="tokenizer of OPT"):
-        convert_released([tmp_path / "m2t.pth"], tmp_path / "m", options=options)
-    with pytest.raises(LampError, match="by itself"):
-        convert_released([tmp_path / "m2t.pth", released_file(golden("vq_t2m"))], tmp_path / "m", options=options)
 
 
 class Trap:
