@@ -16,7 +16,7 @@ from .store import KnownClip, Store, Window, shown
 if TYPE_CHECKING:
     from .retriever import MotionRetriever
 
-FRAMES_AT_ONCE = 10_000
+FRAMES_AT_ONCE = 4_000
 """Features that wait to be encoded and committed together: some seconds of work, which is what a kill can cost."""
 
 

@@ -1,6 +1,7 @@
 """Searching by words and by motion, windows, the matching head, previews; and lamp-mini on captured motion."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 
 from lamp_fast import LampError, MotionRetriever
 from lamp_fast.cli.main import main
+from lamp_fast.models.lamp import Lamp
 from lamp_fast.motion.features import joints_to_features
 from lamp_fast.motion.skeleton import HUMANML3D
+from lamp_fast.readers import read_motion
 
 
 @pytest.fixture
@@ -60,6 +63,13 @@ def test_a_motion_finds_itself_and_where_it_is(index, joints):
     assert len(index.search(whole, k=100)) == 6
     window = next(m for m in index.search(whole[4 * 24 : 4 * 36], k=6) if m.clip == "clip5.npz")
     assert 0 <= window.start <= 44 * 0.2 and window.seconds == pytest.approx(2.4)
+
+
+def test_motions_come_in_many_kinds(index, joints, tmp_path):
+    motion = read_motion(tmp_path / "clips/clip3.npz")
+    kinds = [tmp_path / "clips/clip3.npz", motion, joints_to_features(motion.joints, motion.skeleton)]
+    found = [index.search(kind, k=2) for kind in kinds]
+    assert found[0] == found[1] == found[2] and found[0][0].clip == "clip3.npz"
 
 
 def test_words_rank_by_the_cosine_of_the_best_window(index, retriever):
@@ -115,6 +125,27 @@ def test_previews_are_of_the_window(index):
 def test_bad_queries(index, query, options, complaint):
     with pytest.raises(LampError, match=complaint):
         index.search(query, **options)
+
+
+def test_released_padding_and_a_motion_encoder_of_its_own(lamp, write, joints, tmp_path):
+    config = replace(
+        lamp.config,
+        language_motion=replace(lamp.config.language_motion, padding="released"),
+        motion_encoder=lamp.config.tokenizer,
+    )
+    torch.manual_seed(0)
+    released = Lamp(config, lamp.text_tokenizer, lamp.mean, lamp.std)
+    torch.nn.init.normal_(released.tokenizer.codebook.vectors)
+    retriever = MotionRetriever(released)
+    write("a", 1, 30), write("b", 2, 80)
+    retriever.update(tmp_path / "clips", tmp_path / "index")
+    index = retriever.open(tmp_path / "index")
+    motion = features(joints, 1, 29)  # whole tokens: released padding would read the rest
+    with torch.no_grad():
+        expected = released.language_motion.motion_embedding(*released.read_motions([torch.from_numpy(motion)]))
+    np.testing.assert_allclose(retriever.embed_motion(motion), expected, atol=1e-5)
+    for match in index.search("the person walks", rerank=2):
+        assert match.matching is not None and len(index.preview(match)) == round(match.seconds * 20)
 
 
 def test_another_model_has_another_hash(retriever, lamp):
