@@ -33,6 +33,8 @@ def add_parser(subparsers) -> None:
             task.add_argument("--seed", type=int, default=0, help="of the first replication")
             task.add_argument("--device", default="auto", help="auto, cpu, cuda")
             task.add_argument("--bert-score", action="store_true", help="pip install 'lamp-fast[captions]'")
+        if name == "retrieval":
+            task.add_argument("--protocols", action="store_true", help="TMR's and the release's, both ways, instead")
         if name == "generation":
             task.add_argument("--guidance-scale", type=float, help="default: the paper's, 4, for KIT-ML 2")
             task.add_argument("--num-inference-steps", type=int, default=10)
@@ -46,6 +48,8 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.task == "retrieval" and args.protocols:
+        return _run_protocols(args)
     from ..checkpoints.folder import load_lamp
     from ..data import open_dataset
     from ..data.encoded import encode_clips
@@ -55,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     lamp = load_lamp(args.model)
     dataset = open_dataset(args.data, args.split)
     mean, std = lamp.mean.numpy(), lamp.std.numpy()
+    if args.task == "retrieval":
+        lamp.require("reads_motion")
     if args.task == "tokenizer":
         values = {}
         for protocol, clips in protocols(dataset).items():
@@ -100,6 +106,14 @@ def run_report(args: argparse.Namespace) -> int:
     else:
         report = evaluate_captioning(request, args.replications, args.seed, args.bert_score)
     print(report.json() if args.json else report.markdown() if args.markdown else report.terminal())
+    return 0
+
+
+def _run_protocols(args: argparse.Namespace) -> int:
+    from ..metrics.evaluate import Request, evaluate_retrieval
+
+    report = evaluate_retrieval(Request(args.model, args.data, args.split))
+    print(report.json() if args.json else report.terminal())
     return 0
 
 

@@ -67,11 +67,16 @@ class LampEmbedder:
 
     @torch.inference_mode()
     def motions(self, motions: Sequence[Tensor]) -> np.ndarray:
+        return self.queries(motions).mean(1)
+
+    @torch.inference_mode()
+    def queries(self, motions: Sequence[Tensor]) -> np.ndarray:
+        """As `motions`, one for every query: (N, Q, E)."""
         model = self.lamp.language_motion
         order = np.argsort([len(motion) for motion in motions], kind="stable")  # those of one length are read together
         batches = _batches([motions[i] for i in order])
         read = (model.encode_motion(*self.lamp.read_motions(batch)) for batch in batches)
-        return _numpy([model.motion_proj(hidden).mean(1) for hidden in read])[np.argsort(order)]
+        return _numpy([model.motion_proj(hidden) for hidden in read])[np.argsort(order)]
 
 
 class EvaluatorEmbedder:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..checkpoints.evaluator import load_evaluator
@@ -15,6 +16,7 @@ from ..data import Clip, open_dataset
 from ..errors import LampError
 from ..models.lamp import Lamp
 from ..pipelines.motion_to_text import MotionCaptioner
+from . import protocols
 from .bert_score import check_bert_score
 from .captioning import measure_captioning
 from .embed import Embedder, EvaluatorEmbedder, LampEmbedder
@@ -102,6 +104,39 @@ def evaluate_captioning(
     )
 
 
+def evaluate_retrieval(request: Request) -> Report:
+    """TMR's protocols by the cosine of a text and the query that fits it best, and the released wrapper's, both ways.
+
+    TMR takes similarities of texts from a sentence model. Here texts are the same where they are equal, letter by
+    letter, and for the dissimilar subset their similarity is that of the model's own embeddings.
+    Raises LampError as `evaluate_generation`.
+    """
+    lamp, clips, about = _open(request)
+    lamp.require("reads_motion")
+    texts = [clip.captions[0] for clip in clips]
+    embedder = LampEmbedder(lamp, request.model)
+    motions = [torch.from_numpy(clip.features) for clip in clips]
+    text, queries = embedder.texts(texts), embedder.queries(motions)
+    unit_text = text / np.linalg.norm(text, axis=-1, keepdims=True)
+    unit_queries = queries / np.linalg.norm(queries, axis=-1, keepdims=True)
+    scores = np.einsum("te,mqe->tmq", unit_text, unit_queries).max(-1)
+    same = np.array([[a.text == b.text for b in texts] for a in texts], np.float64)
+    results = {
+        "all": protocols.all_pairs(scores),
+        "equal texts": protocols.threshold(scores, same),
+        "dissimilar": protocols.dissimilar_subset(scores, unit_text @ unit_text.T),
+        "batches of 32": protocols.small_batches(scores),
+        "released": protocols.released_wrapper(text, queries.mean(1)),
+    }
+    rows = {}
+    for name, both in results.items():
+        for way, ranking in (("text to motion", both.text_to_motion), ("motion to text", both.motion_to_text)):
+            row = {f"R@{k}": round(value, 2) for k, value in ranking.recall.items()} | {"of": ranking.candidates}
+            rows[f"{name}, {way}"] = row | ({} if np.isnan(ranking.median_rank) else {"MedR": ranking.median_rank})
+    columns = [*(f"R@{k}" for k in protocols.RANKS), "MedR", "of"]
+    return Report(f"Retrieval: {request.model}", columns, rows, {}, about, _warnings(request, None))
+
+
 def _open(request: Request) -> tuple[Lamp, list[Clip], dict[str, object]]:
     lamp = load_lamp(request.model, request.device)
     dataset = open_dataset(request.data, request.split)
@@ -146,11 +181,14 @@ def _model_type(folder: str) -> str | None:
         return None
 
 
-def _warnings(request: Request, embedder: Embedder) -> list[str]:
-    name = "the model that is measured" if request.evaluator in (None, request.model) else embedder.name
-    warnings = [] if embedder.as_published else [OWN_EVALUATOR.format(name=name)]
+def _warnings(request: Request, embedder: Embedder | None) -> list[str]:
+    """embedder: None for measures that need no evaluator."""
+    warnings = []
+    if embedder and not embedder.as_published:
+        itself = request.evaluator in (None, request.model)
+        warnings.append(OWN_EVALUATOR.format(name="the model that is measured" if itself else embedder.name))
     if not (Path(request.data) / "new_joint_vecs").is_dir():
         warnings.append(OWN_DATA.format(split=request.split))
     if request.clips is not None:
-        warnings.append("only some clips were measured: FID and R-precision depend on how many there are")
+        warnings.append("only some clips were measured: most measures depend on how many there are")
     return warnings

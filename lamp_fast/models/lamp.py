@@ -18,10 +18,10 @@ from .length import LengthPredictor
 from .text import TextTokenizer
 from .tokenizer import MotionEncoder, MotionTokenizer
 
-_WHAT_FOR = {
-    "generator": "it reads motions and texts but makes none; use a model with a generator",
-    "length": "it does not say how long a motion should be; give the seconds",
-    "reads_motion": "it makes motions but reads none; use a model with the weights of LaMP's pretraining",
+_LACKS = {
+    "generator": "this model has no generator: it reads motions and texts but makes none; use one with a generator",
+    "length": "this model has no length predictor: it does not say how long a motion should be; give the seconds",
+    "reads_motion": "this model makes motions but reads none; use one with the weights of LaMP's pretraining",
 }
 
 
@@ -79,7 +79,7 @@ class Lamp(nn.Module):
     def require(self, part: Literal["generator", "length", "reads_motion"]) -> None:
         """Raise `LampError` where the model lacks what a task needs: released checkpoints need not be complete."""
         if not getattr(self.config, part):
-            raise LampError(f"this model has no {part.replace('_', ' ')} part: {_WHAT_FOR[part]}")
+            raise LampError(_LACKS[part])
 
     @property
     def max_tokens(self) -> int:

@@ -225,7 +225,7 @@ def test_a_model_without_generator_and_length(tiny_lamp, tmp_path):
     loaded = load_lamp(tmp_path / "m")
     assert_same(reader, loaded)
     assert loaded.config == config and not (tmp_path / "m/generator").exists()
-    with pytest.raises(LampError, match="no generator part"):
+    with pytest.raises(LampError, match="no generator"):
         LampEngine(loaded)
 
 

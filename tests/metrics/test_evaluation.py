@@ -135,6 +135,19 @@ def test_by_a_model_of_ours(task, tiny_folder, data, capsys):
     assert "| LaMP-" in printed.out and f"| {tiny_folder} |" in printed.out
 
 
+def test_retrieval_by_protocols(tiny_folder, data, capsys):
+    assert main(["eval", "retrieval", "--protocols", "--data", str(data), "--model", str(tiny_folder), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["measured"]
+    ways = ("text to motion", "motion to text")
+    names = ("all", "equal texts", "dissimilar", "batches of 32", "released")
+    assert set(rows) == {f"{name}, {way}" for name in names for way in ways}
+    for way in ways:
+        # Three texts, so that a motion of the same text is nearer than its own at times.
+        assert rows[f"equal texts, {way}"]["R@1"] >= rows[f"all, {way}"]["R@1"]
+        assert rows[f"all, {way}"]["R@10"] == 100 and rows[f"all, {way}"]["of"] == 7
+        assert "MedR" not in rows[f"released, {way}"]
+
+
 def test_requests_that_do_not_fit(tiny_folder, tiny_lamp, data, tmp_path, capsys):
     save_model(tmp_path / "part", tiny_lamp.length)
     for options, message in (
