@@ -125,7 +125,7 @@ class LampEngine:
         condition = prompts if isinstance(prompts, Tensor) else self._cached(prompts)
         words = {"condition": condition} if condition is not None else self._words(prompts)
         inputs, width = self._requests(len(prompts), lengths, options, None, seed, samples)
-        made = self._run(self._make, options, words | inputs)
+        made = self._run(self._make, words | inputs, options)
         if condition is None:
             self._prompts.put(prompts, made["condition"])
         frames = FRAMES_PER_TOKEN * width
@@ -138,7 +138,7 @@ class LampEngine:
         """B prompts -> the generator's condition (B,D) float32. Raises LampError as `generate`."""
         condition = self._cached(prompts)
         if condition is None:
-            condition = self._run(self._read, None, self._words(prompts))["condition"]
+            condition = self._run(self._read, self._words(prompts))["condition"]
             self._prompts.put(prompts, condition)
         return condition
 
@@ -155,14 +155,14 @@ class LampEngine:
     ) -> Tensor:
         """`models.decoding.generate` with the engine's weights: condition (B,D) -> ids (B,N)."""
         inputs, width = self._requests(len(condition), lengths, options, known, seed, samples)
-        return self._run(self._draw, options, {"condition": condition} | inputs)["tokens"][:, :width]
+        return self._run(self._draw, {"condition": condition} | inputs, options)["tokens"][:, :width]
 
     @torch.inference_mode()
     def decode(self, tokens: Tensor, lengths: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B,N) int64, lengths (B,) -> features (B,4N,F), joints (B,4N,J,3), as in `Motions`; N of any size."""
         width = tokens.shape[1]
         inputs = {"tokens": F.pad(tokens, (0, self._rounded(width) - width)), "lengths": torch.as_tensor(lengths)}
-        made = self._run(self._decode, None, inputs)
+        made = self._run(self._decode, inputs)
         return made["features"][:, : FRAMES_PER_TOKEN * width], made["joints"][:, : FRAMES_PER_TOKEN * width]
 
     @torch.inference_mode()
@@ -176,8 +176,8 @@ class LampEngine:
         for batch in batches:
             for length in lengths or (self.config.generator.max_tokens,):
                 inputs, _ = self._requests(batch, [length] * batch, options, None, 0, None)
-                made = self._run(self._make, options, self._words(["a"] * batch) | inputs)
-                self._run(self._make, options, {"condition": made["condition"]} | inputs)
+                made = self._run(self._make, self._words(["a"] * batch) | inputs, options)
+                self._run(self._make, {"condition": made["condition"]} | inputs, options)
 
     def memory(self) -> dict[str, int]:
         """Bytes of the fused weights and of the prompt cache; on a GPU also what torch has reserved for the process."""
@@ -231,16 +231,14 @@ class LampEngine:
         }
         return inputs, width
 
-    def _run(self, function: Callable, options: DecodingOptions | None, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The function, called as it is or as the graph of its bucket."""
-        if options is not None:
-            function = partial(function, options)
+    def _run(self, function: Callable, inputs: dict[str, Tensor], *options: DecodingOptions) -> dict[str, Tensor]:
+        """The function of options and inputs, called as it is or as the graph of its bucket."""
         if not self._static:
-            return function(**{name: value.to(self.device) for name, value in inputs.items()})
+            return function(*options, **{name: value.to(self.device) for name, value in inputs.items()})
         batch = len(inputs["lengths"] if "lengths" in inputs else inputs["input_ids"])
         bucket = next((size for size in BATCHES if size >= batch), batch)
         shapes = {name: (bucket, *value.shape[1:]) for name, value in inputs.items()}
-        key = (getattr(function, "func", function).__name__, options, *shapes.items())
+        key = (function.__name__, options, *shapes.items())
         with self._making:
             if key not in self._calls:
                 # Rows that no request fills are requests of one token.
@@ -249,7 +247,9 @@ class LampEngine:
                     for name, shape in shapes.items()
                 }
                 with dependent_launches() if self._dependent_launch else nullcontext():
-                    self._calls[key] = StaticCall(function, examples, capture=self.device.type == "cuda")
+                    self._calls[key] = StaticCall(
+                        partial(function, *options), examples, capture=self.device.type == "cuda"
+                    )
             self._calls.move_to_end(key)
             if len(self._calls) > MAX_CALLS:
                 self._calls.popitem(last=False)

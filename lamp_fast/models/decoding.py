@@ -54,14 +54,10 @@ class DecodingOptions:
     def guided(self) -> bool:
         return self.guidance_scale != 1
 
-    def codes_allowed(self, num_codes: int) -> int:
+    def sampling(self, num_codes: int) -> dict[str, float | int]:
+        """What `ops.decode_step` takes of them. Raises LampError for more codes than there are."""
         top_k = -(-num_codes // 10) if self.top_k is None else self.top_k
         _check("top_k", top_k, 1 <= top_k <= num_codes, f"1 to {num_codes}")
-        return top_k
-
-    def sampling(self, num_codes: int) -> dict[str, float | int]:
-        """What `ops.decode_step` takes of them."""
-        top_k = self.codes_allowed(num_codes)
         return {"guidance_scale": self.guidance_scale, "temperature": self.temperature, "top_k": top_k}
 
 
@@ -171,7 +167,7 @@ def redraw(
     ids = ids.masked_fill(beyond, config.pad_id)
     count = masked_count(torch.tensor(MASK_FREE_SHARE), lengths)[:, None]
     confidence = torch.zeros(ids.shape, device=device).masked_fill(beyond, KEPT)
-    score = model_score(model, condition, lengths, options.guided)
+    score, sampling = model_score(model, condition, lengths, options.guided), options.sampling(config.num_codes)
     for step in range(options.num_inference_steps):
         again = confidence.argsort(dim=1, stable=True).argsort(dim=1) < count
         if step == 0 and first is not None:
@@ -187,7 +183,7 @@ def redraw(
             samples=samples,
             noise=None if noise is None else noise[step],
             step=step,
-            **options.sampling(config.num_codes),
+            **sampling,
         )
         ids = torch.where(again, drawn, ids)
     return ids

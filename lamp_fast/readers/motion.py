@@ -68,6 +68,26 @@ def read_motion(
     Raises:
         LampError: a file that cannot be read, is damaged, too large, or of a skeleton that is not recognised.
     """
+    joints, rate, name, used = read_joints(path, body=body, skeleton=skeleton, body_model=body_model, clip=clip)
+    joints = resample_joints(joints, fps or rate, HUMANML3D.fps)
+    origin = joints[0, 0] * np.array([1, 0, 1], np.float32)
+    words = [""] * len(joints)
+    return CapturedMotion(
+        joints - origin, HUMANML3D, HUMANML3D.fps, _contacts(joints), words, name=name, origin=origin, body=used
+    )
+
+
+def read_joints(
+    path: str | os.PathLike,
+    *,
+    body: BodyMap | str | os.PathLike | None = None,
+    skeleton: str | os.PathLike | None = None,
+    body_model: str | os.PathLike | None = None,
+    clip: str | None = None,
+) -> tuple[np.ndarray, float, str, str]:
+    """What `read_motion` begins with: joints (T, 22, 3) float32, metres, Y up, as they stand in the file; their frames
+    a second, name, and which mapping was used. Arguments and errors as for `read_motion`.
+    """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -77,13 +97,18 @@ def read_motion(
         raise LampError(f"{path} is no file; give a motion file that exists")
     if suffix == ".npz" and clip is None and smpl.is_amass(path):
         joints, rate = smpl.read_amass(path, body_model)
-        return _finish(path, joints, fps or rate, path.stem, "smpl")
-    if suffix in (".npz", ".npy"):
+        name, used = path.stem, "smpl"
+    elif suffix in (".npz", ".npy"):
         joints, rate, name = arrays.read_joints(path, clip)
-        return _finish(path, joints, fps or rate, name, "joints")
-    capture: Capture = open_bvh(path) if suffix == ".bvh" else open_amc(path, skeleton)
-    joints, used = _joints(capture, path, body)
-    return _finish(path, joints, fps or capture.fps, path.stem, used)
+        used = "joints"
+    else:
+        capture: Capture = open_bvh(path) if suffix == ".bvh" else open_amc(path, skeleton)
+        joints, used = _joints(capture, path, body)
+        rate, name = capture.fps, path.stem
+    if not np.isfinite(joints).all():
+        raise LampError(f"{path} holds NaN or infinite joints; repair or drop those frames")
+    _check_person(path, joints)
+    return np.ascontiguousarray(joints, np.float32), rate, name, used
 
 
 def _joints(capture: Capture, path: Path, body: BodyMap | str | os.PathLike | None) -> tuple[np.ndarray, str]:
@@ -166,19 +191,6 @@ def _check_person(path: Path, joints: np.ndarray) -> None:
     scale = np.linalg.norm(forward, axis=1) * np.linalg.norm(toes, axis=1)
     if np.mean((forward * toes).sum(1) / np.maximum(scale, 1e-9)) < BACKWARDS:
         raise LampError(f"{path} has toes that point backwards: left and right are exchanged, or it is a mirror image")
-
-
-def _finish(path: Path, joints: np.ndarray, fps: float, name: str, body: str) -> CapturedMotion:
-    """Check that it can be a person, resample, and put the start at the origin."""
-    if not np.isfinite(joints).all():
-        raise LampError(f"{path} holds NaN or infinite joints; repair or drop those frames")
-    _check_person(path, joints)
-    joints = resample_joints(np.ascontiguousarray(joints, np.float32), fps, HUMANML3D.fps)
-    origin = joints[0, 0] * np.array([1, 0, 1], np.float32)
-    words = [""] * len(joints)
-    return CapturedMotion(
-        joints - origin, HUMANML3D, HUMANML3D.fps, _contacts(joints), words, name=name, origin=origin, body=body
-    )
 
 
 def _contacts(joints: np.ndarray) -> np.ndarray:
