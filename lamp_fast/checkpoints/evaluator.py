@@ -71,7 +71,7 @@ def load_evaluator(folder: str | os.PathLike, device: str = "cpu") -> Evaluator:
     folder = Path(folder)
     model = load_model(folder, device)
     if not isinstance(model, MotionTextEvaluator):
-        raise LampError(f"{folder} is not an evaluator; give a folder that `lamp-fast convert-released` made of one")
+        raise LampError(f"{folder} is not an evaluator; give a folder that `lamp-fast convert` made of one")
     try:
         words = (folder / WORDS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:

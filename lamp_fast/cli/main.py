@@ -12,7 +12,7 @@ from . import (
     bench,
     caption,
     convert,
-    convert_released,
+    convert_motion,
     data,
     env,
     eval,
@@ -29,7 +29,7 @@ from . import (
 # import, torch above all, is imported inside run().
 COMMANDS = (
     generate,
-    convert,
+    convert_motion,
     caption,
     index,
     search,
@@ -37,7 +37,7 @@ COMMANDS = (
     data,
     train,
     pack,
-    convert_released,
+    convert,
     eval,
     bench,
     profile,

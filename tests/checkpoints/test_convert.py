@@ -1,4 +1,4 @@
-"""Released files, as they lie on disk, through `lamp-fast convert-released` to the released numbers."""
+"""Released files, as they lie on disk, through `lamp-fast convert` to the released numbers."""
 
 import math
 import pickle
@@ -257,7 +257,7 @@ def test_evaluator(evaluator_folder):
 
 def test_length_estimator_is_recognised(golden, tmp_path, capsys):
     file = released_file(golden("length_estimator"))
-    assert main(["convert-released", str(file), "--output", str(tmp_path / "m")]) == 0
+    assert main(["convert", str(file), "--output", str(tmp_path / "m")]) == 0
     assert "MoMask's length estimator" in capsys.readouterr().out
     assert load_model(tmp_path / "m").config.num_classes == golden("length_estimator").config["output_size"]
 

@@ -60,7 +60,9 @@ def test_the_poses_are_the_motion(models, walk, tmp_path):
 
 def test_command(models, walk, tmp_path, capsys):
     save(walk, tmp_path / "m.bvh")
-    line = ["convert", str(tmp_path / "m.bvh"), str(tmp_path / "smpl.npz"), "--smpl"]
+    line = ["convert-motion", str(tmp_path / "m.bvh"), str(tmp_path / "smpl.npz"), "--smpl"]
     assert main(line) == 2 and "--body-model" in capsys.readouterr().err
     assert main([*line, "--body-model", str(models)]) == 0
-    assert main(["convert", str(tmp_path / "smpl.npz"), str(tmp_path / "n.glb"), "--body-model", str(models)]) == 0
+    assert (
+        main(["convert-motion", str(tmp_path / "smpl.npz"), str(tmp_path / "n.glb"), "--body-model", str(models)]) == 0
+    )

@@ -101,7 +101,7 @@ def test_convert(fixture, latents, tmp_path, capsys):
 
     sizes = fixture.config["qformer"]["heads"], fixture.config["opt"]["num_attention_heads"]
     checkpoint = str(fixture.folder / fixture.meta["checkpoints"][0]["file"])
-    words = ["convert-released", checkpoint, "--output", str(tmp_path / "m2t")]
+    words = ["convert", checkpoint, "--output", str(tmp_path / "m2t")]
     words += ["--language-motion-heads", str(sizes[0]), "--language-model-heads", str(sizes[1])]
     assert main(words) == 2
     assert "opt2.7b is no folder" in capsys.readouterr().err and not (tmp_path / "m2t").exists()

@@ -30,7 +30,7 @@ def convert(tmp_path, monkeypatch, capsys):
     save(clip(), "m.npz")
 
     def run(*arguments):
-        code = main(["convert", *arguments])
+        code = main(["convert-motion", *arguments])
         out = capsys.readouterr()
         assert code == 0, out.err
         return out.out
@@ -101,7 +101,7 @@ def test_every_output(convert, tmp_path):
     ],
 )
 def test_mistakes_cost_a_line(arguments, words, convert, capsys, tmp_path):
-    assert main(["convert", *arguments]) == 2
+    assert main(["convert-motion", *arguments]) == 2
     assert words in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 

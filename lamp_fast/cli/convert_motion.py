@@ -1,0 +1,104 @@
+"""`lamp-fast convert-motion`: a motion file into another format, edited on the way, or put on a character."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lamp_fast import LampError
+
+COORDINATES = ("gltf", "unity", "unreal", "blender")
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser("convert-motion", help="motion into other formats, edited", description=__doc__)
+    parser.add_argument("input", nargs="+", type=Path, metavar="IN", help="motion files; several are joined to one")
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help=".bvh, .glb, .npz, .csv (way of the root), .gif or .png"
+    )
+    parser.add_argument("--fps", type=float, help="frames a second of the result; default: as they come")
+    parser.add_argument("--coordinates", choices=COORDINATES, default="gltf", help="axes of .bvh, .npz and .csv")
+    parser.add_argument("--channel-order", metavar="ORDER", help="Euler order of every joint of a .bvh, such as ZXY")
+    parser.add_argument("--trim", type=float, nargs=2, metavar=("START", "END"), help="keep these seconds")
+    parser.add_argument("--foot-lock", action="store_true", help="hold feet where they stand; tells how much it did")
+    parser.add_argument("--loop", action="store_true", help="keep the best loop")
+    parser.add_argument("--mirror", action="store_true", help="left and right change places")
+    parser.add_argument("--in-place", action="store_true", help="on the spot, without root motion")
+    parser.add_argument("--root-joint", action="store_true", help="a joint on the ground carries path and heading")
+    parser.add_argument("--retarget", type=Path, metavar="CHARACTER", help="a humanoid skeleton, .bvh or .glb, to move")
+    parser.add_argument("--mapping", type=Path, metavar="FILE", help="where the joints of IN are, if names do not tell")
+    parser.add_argument("--target-mapping", type=Path, metavar="FILE", help="the same for CHARACTER")
+    parser.add_argument("--body-model", type=Path, metavar="FOLDER", help="SMPL's .npz models, to read AMASS")
+    parser.add_argument("--smpl", action="store_true", help="write SMPL poses as AMASS .npz; needs --body-model")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from lamp_fast.export import check_output, save
+    from lamp_fast.export.retarget import save_retargeted
+    from lamp_fast.export.smpl import write_smpl
+    from lamp_fast.export.target import read_target
+    from lamp_fast.motion import editing
+    from lamp_fast.readers.clip import read_clip
+
+    check_output(args.output)
+    target = read_target(args.retarget, args.target_mapping) if args.retarget else None
+    if target and (args.coordinates != "gltf" or args.channel_order or args.root_joint):
+        raise LampError("a character keeps its own; leave --coordinates, --channel-order and --root-joint out")
+    if args.smpl and (args.body_model is None or args.output.suffix.lower() != ".npz" or target):
+        raise LampError("--smpl writes an .npz file by a --body-model of your own; give both, and no --retarget")
+    clips = [read_clip(path, body=args.mapping, body_model=args.body_model) for path in args.input]
+    clip = editing.concatenate(clips)
+    print(f"{' + '.join(map(str, args.input))}: {clip.seconds:.2f} s, {len(clip)} frames at {clip.fps:g} a second")
+    if args.trim:
+        clip = editing.trim(clip, *args.trim)
+    if args.foot_lock:
+        clip = _locked(clip)
+    if args.loop:
+        clip = _looped(clip)
+    for wanted, edit in ((args.mirror, editing.mirror), (args.in_place, editing.in_place)):
+        clip = edit(clip) if wanted else clip
+    options = {"fps": args.fps}
+    if args.fps and args.output.suffix.lower() not in (".bvh", ".glb"):
+        clip, options = editing.resample(clip, args.fps), {}
+    if args.smpl:
+        write_smpl(args.output, clip, args.body_model)
+    elif target:
+        save_retargeted(clip, args.output, target, **options)
+    else:
+        save(
+            clip,
+            args.output,
+            coordinates=args.coordinates,
+            channel_order=args.channel_order,
+            root_joint=args.root_joint,
+            **options,
+        )
+    print(f"  {args.output}: {clip.seconds:.2f} s" + (f" on {args.retarget}" if target else ""))
+    return 0
+
+
+def _locked(clip):
+    import numpy as np
+
+    from lamp_fast.motion.feet import foot_lock, sliding, standing
+
+    down = standing(clip)
+    locked = foot_lock(clip)
+    feet = [*clip.skeleton.left_foot, *clip.skeleton.right_foot]
+    others = [joint for joint in range(clip.skeleton.num_joints) if joint not in feet]
+    moved = np.linalg.norm(locked.joints - clip.joints, axis=-1)[:, others].mean()
+    before, after = sliding(clip, down), sliding(locked, down)
+    less = f", {1 - after / before:.0%} less" if before else ""
+    print(f"  standing feet slide {100 * before:.1f} cm/s, locked {100 * after:.1f} cm/s{less}")
+    print(f"  other joints moved {100 * moved:.2f} cm on average")
+    return locked
+
+
+def _looped(clip):
+    from lamp_fast.motion.editing import find_loop, loop
+
+    found = find_loop(clip)
+    start, end = found.start / clip.fps, found.end / clip.fps
+    print(f"  loop from {start:.2f} s to {end:.2f} s; its ends were {100 * found.gap:.1f} cm apart, joint by joint")
+    return loop(clip)
