@@ -16,6 +16,7 @@ from . import (
     data,
     env,
     eval,
+    export,
     generate,
     index,
     pack,
@@ -42,6 +43,7 @@ COMMANDS = (
     bench,
     profile,
     env,
+    export,
 )
 
 # The extra that brings a package which only some commands need.

@@ -19,10 +19,10 @@ class FusedDecoder:
     def __init__(self, decoder: Decoder, dtype: torch.dtype):
         self.dtype = dtype
         self.input, self.hidden, self.output = (
-            self._taps(conv) for conv in (decoder.input, decoder.hidden, decoder.output)
+            taps(conv, dtype) for conv in (decoder.input, decoder.hidden, decoder.output)
         )
         self.blocks = [
-            [(*self._taps(block.conv1), *self._taps(block.conv2), block.conv1.dilation[0]) for block in blocks]
+            [(*taps(block.conv1, dtype), *taps(block.conv2, dtype), block.conv1.dilation[0]) for block in blocks]
             for blocks in decoder.blocks
         ]
         self.ups = [self._phases(up) for up in decoder.up]
@@ -42,12 +42,13 @@ class FusedDecoder:
         x = ops.conv1d(x, *self.hidden, relu_output=True, lengths=stages[-1])
         return ops.conv1d(x, *self.output, lengths=stages[-1])
 
-    def _taps(self, conv: nn.Conv1d) -> tuple[Tensor, Tensor]:
-        """weight (O,I,taps) as (taps,O,I), or (O,I) for one tap, in memory (O,taps,I), and the bias."""
-        weight = conv.weight.detach().to(self.dtype).permute(0, 2, 1).contiguous()
-        return (weight[:, 0] if weight.shape[1] == 1 else weight.transpose(0, 1)), conv.bias.detach().to(self.dtype)
-
     def _phases(self, conv: nn.Conv1d) -> tuple[Tensor, Tensor]:
         """weight (O,I,3) merged to (2,2,O,I), in memory (2,O,2,I), and the bias."""
         merged = merge_upsample_weight(conv.weight.detach().float()).to(self.dtype)
         return merged.transpose(1, 2).contiguous().transpose(1, 2), conv.bias.detach().to(self.dtype)
+
+
+def taps(conv: nn.Conv1d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """weight (O,I,taps) as (taps,O,I), or (O,I) for one tap, in memory (O,taps,I), and the bias."""
+    weight = conv.weight.detach().to(dtype).permute(0, 2, 1).contiguous()
+    return (weight[:, 0] if weight.shape[1] == 1 else weight.transpose(0, 1)), conv.bias.detach().to(dtype)

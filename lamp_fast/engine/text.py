@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.language_motion import LanguageMotionModel
 from ..models.qformer import Attention
@@ -34,7 +34,7 @@ class FusedText:
             forward = _feed_forward(attention.norm, layer.text_feed_forward, precision)
             self.text_layers.append((*_self_attention(attention, norm, precision), forward))
             norm = layer.text_feed_forward.norm
-        self.memory = NormLinear(norm, *_keys_values(model), precision)
+        self.memory = NormLinear(norm, *memory_projection(model, model.condition_projection), precision)
 
         self.query_layers = []
         norm = None
@@ -132,14 +132,13 @@ def _feed_forward(norm, feed_forward, precision: Precision) -> FeedForward:
     return FeedForward(norm, feed_forward.expand, feed_forward.contract, precision)
 
 
-def _keys_values(model: LanguageMotionModel) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the keys and values of every cross-attention, of the text's hidden states."""
-    into = model.condition_projection.weight.detach().float(), model.condition_projection.bias.detach().float()
+def memory_projection(model: LanguageMotionModel, into: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the keys and values of every cross-attention, of what `into` makes the queries' memory of."""
     weights, biases = [], []
     for layer in model.layers:
         if layer.cross_attention is not None:
             for part in (layer.cross_attention.key, layer.cross_attention.value):
-                weight = part.weight.detach().float()
-                weights.append(weight @ into[0])
-                biases.append(weight @ into[1] + part.bias.detach().float())
+                weight, bias = part.weight.detach().float(), part.bias.detach().float()
+                weights.append(weight @ into.weight.detach().float())
+                biases.append(bias if into.bias is None else weight @ into.bias.detach().float() + bias)
     return torch.cat(weights), torch.cat(biases)

@@ -1,0 +1,27 @@
+"""`lamp-fast export native MODEL FILE`: a model as the one file that games load."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser("export", help="write a model for other programs", description=__doc__)
+    targets = parser.add_subparsers(title="targets", required=True, metavar="TARGET")
+
+    native = "write a model as the one file that the C library reads (docs/native.md)"
+    target = targets.add_parser("native", help=native, description=native)
+    target.add_argument("model", help="a model folder, or the name of a bundled model: lamp-mini")
+    target.add_argument("file", help="the file to write, such as lamp-mini.safetensors")
+    target.add_argument("--storage", choices=("f32", "bf16", "int8"), default="int8", help="of the weights in the file")
+    target.set_defaults(run=run_native)
+
+
+def run_native(args: argparse.Namespace) -> int:
+    from ..checkpoints.folder import load_lamp
+    from ..engine.native_file import write_native
+
+    write_native(args.file, load_lamp(args.model), args.storage)
+    print(f"{args.file}: {Path(args.file).stat().st_size / 1e6:.1f} MB")
+    return 0
