@@ -38,7 +38,7 @@ void philox_uniform(const std::int64_t* seeds, const std::int64_t* samples, std:
           words = philox4x32_10(
               {sample, step, static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(k / 4)}, key);
         }
-        *out++ = static_cast<float>(words[k % 4] >> 8) * 0x1p-24f;
+        *out++ = philox_unit(words[k % 4]);
       }
     }
   }

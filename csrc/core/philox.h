@@ -11,6 +11,9 @@ namespace lf {
 using PhiloxCounter = std::array<std::uint32_t, 4>;
 using PhiloxKey = std::array<std::uint32_t, 2>;
 
+// A word as a number in [0, 1), of 24 random bits.
+inline float philox_unit(std::uint32_t word) noexcept { return static_cast<float>(word >> 8) * 0x1p-24f; }
+
 PhiloxCounter philox4x32_10(PhiloxCounter counter, PhiloxKey key) noexcept;
 
 // The noise of masked decoding: out[b][n][k] in [0, 1) with 24 random bits, keyed by seeds[b], counted by
