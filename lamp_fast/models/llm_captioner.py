@@ -103,8 +103,9 @@ class LlmCaptioner(nn.Module):
         """Scores (B,L,V) of each word of texts as `tokenize` gives them, from the motion and the words before it."""
         prefix = self.prefix(latents, lengths)
         attended = F.pad(attention_mask, (prefix.shape[1], 0), value=1)
-        logits = self.llm(inputs_embeds=self.embed(prefix, input_ids), attention_mask=attended).logits
-        return logits[:, prefix.shape[1] - 1 : -1]
+        embedded = self.embed(prefix, input_ids)
+        said = self.llm(inputs_embeds=embedded, attention_mask=attended, logits_to_keep=input_ids.shape[1] + 1)
+        return said.logits[:, :-1]
 
     def loss(self, latents: Tensor, lengths: Tensor | None, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Mean cross entropy of the words, their end included."""
@@ -125,7 +126,7 @@ class _PrefixThenWords:
         self.first = model.embed(prefix, prompt)
 
     def start(self, width: int) -> Tensor:
-        said = self.llm(inputs_embeds=self.first, use_cache=True)
+        said = self.llm(inputs_embeds=self.first, use_cache=True, logits_to_keep=1)
         self.past = said.past_key_values
         if width > 1:
             self.past.batch_repeat_interleave(width)

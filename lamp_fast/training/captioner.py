@@ -65,6 +65,35 @@ class CaptionerObjective(Objective):
         return {"loss": loss}
 
 
+@torch.no_grad()
+def start_projection(captioner: LlmCaptioner, clips: list[EncodedClip], clips_at_most: int = 2048) -> None:
+    """Set the projection so that every query says what it can of the mean of its text's word embeddings.
+
+    The closed solution of a ridge regression. From weights drawn at random, a small language model learns for hundreds
+    of steps to write such texts before it begins to look at the motion.
+    """
+    device, config = captioner.projection.weight.device, captioner.config.language_motion
+    embedding = captioner.llm.get_input_embeddings()
+    draw = torch.Generator().manual_seed(0)
+    clips = [clips[i] for i in torch.randperm(len(clips), generator=draw)[:clips_at_most].tolist()]
+    queries, words = [], []
+    for start in range(0, len(clips), 32):
+        some = clips[start : start + 32]
+        batch = collate(some, config.num_queries, draw, pad_id=0)
+        queries.append(captioner.language_motion.encode_motion(batch["latents"].to(device), batch["lengths"].to(device)))
+        ids, mask = captioner.tokenize([clip.texts[0] for clip in some])
+        mask = mask.to(device)[..., None].double()
+        words.append((embedding(ids.to(device)).double() * mask).sum(1) / mask.sum(1))
+    x, y = torch.cat(queries).double(), torch.cat(words)[:, None]
+    x_mean, y_mean = x.mean((0, 1)), y.mean(0)
+    centred = (x - x_mean).flatten(0, 1)
+    square = centred.T @ centred
+    square.diagonal().add_(1e-3 * square.diagonal().mean())
+    weight = torch.linalg.solve(square, centred.T @ (y - y_mean).expand(-1, x.shape[1], -1).flatten(0, 1)).T
+    captioner.projection.weight.copy_(weight)
+    captioner.projection.bias.copy_(y_mean[0] - weight @ x_mean)
+
+
 def train_captioner(
     folder: str | Path,
     data: str | Path,
@@ -88,6 +117,7 @@ def train_captioner(
     torch.manual_seed(options.seed)
     captioner = LlmCaptioner(config, *open_language_model(config.language_model))
     captioner.language_motion.load_state_dict(lamp.language_motion.state_dict())
+    captioner.eval().to(find_device())
     mean, std = lamp.mean.cpu().numpy(), lamp.std.cpu().numpy()
     clips = {
         split: encode_clips(
@@ -99,6 +129,7 @@ def train_captioner(
         )
         for split in ("train", "val")
     }
+    start_projection(captioner, clips["train"])
     objective = CaptionerObjective(captioner, clips["train"], clips["val"], wordings)
     settings = {"model": model, "mirror": mirror, "wordings": wordings} | dataclasses.asdict(config)
     trained = train(objective, folder, options, settings)
