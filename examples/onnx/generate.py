@@ -1,7 +1,7 @@
 """Words to motion from ONNX files, with onnxruntime and NumPy alone: no torch, no lamp_fast.
 
-    lamp-fast export onnx lamp-mini lamp-onnx
-    python generate.py lamp-onnx "a person waves with the right hand" --seconds 3 --output wave.npz
+lamp-fast export onnx lamp-mini lamp-onnx
+python generate.py lamp-onnx "a person waves with the right hand" --seconds 3 --output wave.npz
 """
 
 import argparse
@@ -19,7 +19,9 @@ class LampOnnx:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.about = json.loads((self.folder / "lamp.json").read_text())
-        self.vocabulary = {piece: i for i, piece in enumerate((self.folder / "vocab.txt").read_text("utf-8").split("\n"))}
+        self.vocabulary = {
+            piece: i for i, piece in enumerate((self.folder / "vocab.txt").read_text("utf-8").split("\n"))
+        }
         self.sessions = {}
 
     def run(self, graph, **inputs):
@@ -52,7 +54,7 @@ class LampOnnx:
         return pieces
 
     def generate(self, text, length=None, steps=10, guidance_scale=4.0, temperature=1.0, noise=None, seed=0):
-        """-> joints (T,J,3) in metres, tokens (N,). length: in tokens; noise (steps,N,K): uniform, in place of the seed."""
+        """-> joints (T,J,3) in metres, tokens (length,). noise (steps,N,K): uniform, in place of the seed."""
         about = self.about
         condition, *scores = self.run("text_condition", **self.words(text))
         if length is None:
@@ -96,7 +98,9 @@ def main():
     a_token = about["frames_per_token"] / about["frames_per_second"]
     length = args.seconds and min(about["max_tokens"], max(1, round(args.seconds / a_token)))
     joints, tokens = lamp.generate(args.text, length, seed=args.seed)
-    np.savez(args.output, joints=joints, tokens=tokens, fps=about["frames_per_second"], joint_names=about["joint_names"])
+    np.savez(
+        args.output, joints=joints, tokens=tokens, fps=about["frames_per_second"], joint_names=about["joint_names"]
+    )
     print(f"{args.output}: {len(joints)} frames, {len(joints) / about['frames_per_second']:.1f} s")
 
 

@@ -55,6 +55,8 @@ EXTRAS = {
     "faiss": "search",
     "peft": "llm",
     "transformers": "llm",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
 }
 
 

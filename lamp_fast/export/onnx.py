@@ -53,6 +53,8 @@ def export_onnx(lamp: Lamp, folder: str | os.PathLike, opset: int = 17) -> list[
         raise LampError(f"there is no export for opset {opset}; choose {OPSETS[0]} to {OPSETS[-1]}")
     folder = Path(folder)
     check_replaceable(folder, ONNX_FILES)
+    import onnx  # noqa: F401  torch's exporter needs it, and says so in its own words only at the end
+
     lamp = lamp.cpu().eval()
     checked = []
     with new_folder(folder) as partial:

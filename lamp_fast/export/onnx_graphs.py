@@ -6,8 +6,9 @@ version 15; `noise` comes from outside, so that a seed means the same wherever a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -109,14 +110,17 @@ class TextEmbedding(_OfText):
 
 
 class DecodeStep(Graph):
-    """One step of `models.decoding.generate`: the guided scores of the generator, a code drawn at every masked position,
-    and the least certain of them masked again."""
+    """One step of `models.decoding.generate`: the guided scores of the generator, a code drawn at every masked
+    position, and the least certain masked again. What lies beyond the length is never read: alone, no motion has pads.
+    """
 
     name = "decode_step"
 
     def __init__(self, lamp: Lamp):
         super().__init__(lamp)
         codes, n = lamp.config.generator.num_codes, lamp.max_tokens
+        self.generator = copy.copy(lamp.generator)
+        self.generator.config = replace(lamp.config.generator, padding="exact")
         self.top_k = DecodingOptions().sampling(codes)["top_k"]
         ids = _int("ids", (1, n), f"tokens; {codes} where one is wanted, {codes + 1} beyond the length")
         self.inputs = (
@@ -131,9 +135,6 @@ class DecodeStep(Graph):
         confidence = _float("confidence", (1, n), f"of what was drawn; {KEPT:g} where nothing was")
         self.outputs = (_int("next_ids", ids.shape, ids.meaning), confidence)
 
-    def scores(self, ids: Tensor, condition: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        return model_score(self.lamp.generator, condition, length, guided=True)(ids, ids.shape[1])
-
     def forward(
         self,
         ids: Tensor,
@@ -144,7 +145,7 @@ class DecodeStep(Graph):
         guidance_scale: Tensor,
         temperature: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        logits, unconditional = self.scores(ids, condition, length)
+        logits, unconditional = model_score(self.generator, condition, length, guided=True)(ids, ids.shape[1])
         guided = unconditional + guidance_scale * (logits - unconditional)
         threshold = guided.topk(self.top_k, dim=-1).values[..., -1:]
         filtered = guided.masked_fill(guided < threshold, float("-inf"))
@@ -165,13 +166,22 @@ class DecodeStep(Graph):
         ids[:, length:] = config.pad_id
         condition = torch.randn(self.inputs[1].shape, generator=draw)
         noise = torch.rand(1, n, config.num_codes, generator=draw)
-        return ids, condition, torch.tensor([length]), torch.tensor([length // 3]), noise, torch.tensor(4.0), torch.tensor(1.0)
+        return (
+            ids,
+            condition,
+            torch.tensor([length]),
+            torch.tensor([length // 3]),
+            noise,
+            torch.tensor(4.0),
+            torch.tensor(1.0),
+        )
 
     def by_the_model(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         ids, condition, length, next_count, noise, guidance_scale, temperature = inputs
         n = int(length)
+        score = model_score(self.lamp.generator, condition, length, guided=True)
         drawn = ops.decode_step(
-            *self.scores(ids[:, :n], condition, length),
+            *score(ids[:, :n], n),
             ids[:, :n],
             next_count,
             seeds=torch.zeros_like(length),
@@ -304,7 +314,9 @@ def _float(name: str, shape: Sequence[int], meaning: str) -> Value:
 
 
 def _length(lamp: Lamp) -> Value:
-    return _int("length", (1,), f"of the motion in tokens, 1 to {lamp.max_tokens}; a token is {FRAMES_PER_TOKEN} frames")
+    return _int(
+        "length", (1,), f"of the motion in tokens, 1 to {lamp.max_tokens}; a token is {FRAMES_PER_TOKEN} frames"
+    )
 
 
 def _condition(lamp: Lamp) -> Value:

@@ -80,7 +80,8 @@ def start_projection(captioner: LlmCaptioner, clips: list[EncodedClip], clips_at
     for start in range(0, len(clips), 32):
         some = clips[start : start + 32]
         batch = collate(some, config.num_queries, draw, pad_id=0)
-        queries.append(captioner.language_motion.encode_motion(batch["latents"].to(device), batch["lengths"].to(device)))
+        latents, lengths = batch["latents"].to(device), batch["lengths"].to(device)
+        queries.append(captioner.language_motion.encode_motion(latents, lengths))
         ids, mask = captioner.tokenize([clip.texts[0] for clip in some])
         mask = mask.to(device)[..., None].double()
         words.append((embedding(ids.to(device)).double() * mask).sum(1) / mask.sum(1))
