@@ -1,0 +1,144 @@
+#include "attention.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace lf {
+namespace {
+
+// What one task, a head of a sample, lays out in its share of the scratch.
+struct Sizes {
+  std::size_t key_panels, width_panels;  // panels of keys, of the head's width
+  std::size_t width_groups, key_groups;
+  std::size_t packed_keys, packed_values, scores, weights;  // in bytes
+
+  Sizes(const TileKernel& kernel, std::size_t keys, std::size_t width, std::size_t size) noexcept {
+    key_panels = (keys + kernel.panel - 1) / kernel.panel;
+    width_panels = (width + kernel.panel - 1) / kernel.panel;
+    width_groups = (width + kernel.group - 1) / kernel.group;
+    key_groups = (keys + kernel.group - 1) / kernel.group;
+    const std::size_t cell = kernel.panel * kernel.group * size;
+    packed_keys = round_up(key_panels * width_groups * cell, kAlignment);
+    packed_values = round_up(width_panels * key_groups * cell, kAlignment);
+    scores = round_up(kernel.tile_rows * key_panels * kernel.panel * sizeof(float), kAlignment);
+    weights = kernel.tile_rows * round_up(key_groups * kernel.group * size, kAlignment);
+  }
+  std::size_t total() const noexcept { return packed_keys + packed_values + scores + weights; }
+};
+
+const unsigned char* row_of(const Rows& rows, std::size_t row, std::size_t column) noexcept {
+  return static_cast<const unsigned char*>(rows.from_row(row).from_column(column).data);
+}
+
+// keys (length, width) -> (panels, groups, panel, group): keys are the columns, what is summed is the head's width.
+void pack_keys(const Rows& k, std::size_t row, std::size_t column, std::size_t length, std::size_t width,
+               const TileKernel& kernel, const Sizes& sizes, unsigned char* out) noexcept {
+  const std::size_t size = format_size(k.format), group = kernel.group, panel = kernel.panel;
+  std::memset(out, 0, sizes.packed_keys);
+  for (std::size_t n = 0; n < length; ++n) {
+    const unsigned char* from = row_of(k, row + n, column);
+    unsigned char* to = out + (n / panel * sizes.width_groups * panel + n % panel) * group * size;
+    std::size_t d = 0;
+    for (; d + group <= width; d += group) std::memcpy(to + d * panel * size, from + d * size, group * size);
+    if (d < width) std::memcpy(to + d * panel * size, from + d * size, (width - d) * size);
+  }
+}
+
+// values (length, width) -> (panels, groups, panel, group): the head's width are the columns, what is summed is the keys.
+void pack_values(const Rows& v, std::size_t row, std::size_t column, std::size_t length, std::size_t width,
+                 const TileKernel& kernel, const Sizes& sizes, unsigned char* out) noexcept {
+  const std::size_t size = format_size(v.format), group = kernel.group, panel = kernel.panel;
+  std::memset(out, 0, sizes.packed_values);
+  for (std::size_t n = 0; n < length; ++n) {
+    const unsigned char* from = row_of(v, row + n, column);
+    for (std::size_t d = 0; d < width; ++d) {
+      const std::size_t place = ((d / panel * sizes.key_groups + n / group) * panel + d % panel) * group + n % group;
+      std::memcpy(out + place * size, from + d * size, size);
+    }
+  }
+}
+
+void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t sample, std::size_t head,
+                 unsigned char* scratch) noexcept {
+  const Format format = call.q.format;
+  const TileKernel& kernel = kernels.tile[static_cast<int>(format)];
+  const std::size_t size = format_size(format), width = call.head_width, column = head * width, panel = kernel.panel;
+  const std::size_t length = call.lengths == nullptr ? call.keys : static_cast<std::size_t>(call.lengths[sample]);
+  const std::size_t first_query = sample * call.queries, first_key = sample * call.keys;
+  std::size_t queries = call.queries;
+  if (call.padded_queries && length < queries) {
+    for (std::size_t m = length; m < queries; ++m) {
+      std::memset(call.out.from_row(first_query + m).from_column(column).data, 0, width * format_size(call.out.format));
+    }
+    queries = length;
+  }
+  if (queries == 0) return;
+
+  const Sizes sizes(kernel, length, width, size);
+  unsigned char* packed_keys = scratch;
+  unsigned char* packed_values = packed_keys + sizes.packed_keys;
+  float* scores = reinterpret_cast<float*>(packed_values + sizes.packed_values);
+  unsigned char* weights = packed_values + sizes.packed_values + sizes.scores;
+  const std::size_t weights_stride = sizes.weights / kernel.tile_rows, scores_stride = sizes.key_panels * panel;
+  pack_keys(call.k, first_key, column, length, width, kernel, sizes, packed_keys);
+  pack_values(call.v, first_key, column, length, width, kernel, sizes, packed_values);
+
+  alignas(kAlignment) float tile[kMaxTileRows * kMaxPanel];
+  float inverse_sums[kMaxTileRows];
+  const float scale = 1.0f / std::sqrt(static_cast<float>(width));
+  const std::size_t cell = panel * kernel.group * size;
+  const std::size_t tiles = (queries + kernel.tile_rows - 1) / kernel.tile_rows;
+  for (std::size_t t = 0; t < tiles; ++t) {
+    const std::size_t query = t * queries / tiles, rows = (t + 1) * queries / tiles - query;
+    for (std::size_t p = 0; p < sizes.key_panels; ++p) {
+      kernel.run({row_of(call.q, first_query + query, column), call.q.stride * size, 0, rows,
+                  packed_keys + p * sizes.width_groups * cell, 1, sizes.width_groups, tile});
+      for (std::size_t m = 0; m < rows; ++m) {
+        std::memcpy(scores + m * scores_stride + p * panel, tile + m * panel, panel * sizeof(float));
+      }
+    }
+    for (std::size_t m = 0; m < rows; ++m) {
+      const std::size_t index = first_query + query + m;
+      const std::size_t position = call.positions != nullptr ? static_cast<std::size_t>(call.positions[index])
+                                                             : call.keys - call.queries + query + m;
+      const std::size_t past = position + 1 < length ? position + 1 : length;
+      const std::size_t seen = call.mode == AttentionMode::causal ? past : length;
+      float sum;
+      kernels.softmax({scores + m * scores_stride, seen, sizes.key_groups * kernel.group, scale,
+                       call.mode == AttentionMode::soft_causal ? past : 0, format, weights + m * weights_stride, &sum});
+      inverse_sums[m] = 1.0f / sum;
+    }
+    for (std::size_t p = 0; p < sizes.width_panels; ++p) {
+      kernel.run({weights, weights_stride, 0, rows, packed_values + p * sizes.key_groups * cell, 1, sizes.key_groups,
+                  tile});
+      const Rows out = call.out.from_row(first_query + query).from_column(column + p * panel);
+      const std::size_t columns = width - p * panel < panel ? width - p * panel : panel;
+      kernels.scale(tile, rows, columns, inverse_sums, out.data, out.stride, out.format);
+    }
+  }
+}
+
+}  // namespace
+
+std::size_t attention_scratch(const Kernels& kernels, std::size_t batch, std::size_t keys, std::size_t heads,
+                              std::size_t head_width) noexcept {
+  std::size_t most = 0;
+  for (const Format format : {Format::f32, Format::bf16}) {
+    const TileKernel& kernel = kernels.tile[static_cast<int>(format)];
+    if (kernel.run == nullptr) continue;
+    const std::size_t total = Sizes(kernel, keys, head_width, format_size(format)).total();
+    most = total > most ? total : most;
+  }
+  return batch * heads * most;
+}
+
+void attention(const Kernels& kernels, const Executor& executor, const AttentionCall& call, void* scratch) noexcept {
+  const TileKernel& kernel = kernels.tile[static_cast<int>(call.q.format)];
+  const std::size_t share = Sizes(kernel, call.keys, call.head_width, format_size(call.q.format)).total();
+  executor.run(call.batch * call.heads, [&](std::size_t task) {
+    attend_head(kernels, call, task / call.heads, task % call.heads,
+                static_cast<unsigned char*>(scratch) + task * share);
+  });
+}
+
+}  // namespace lf

@@ -1,0 +1,60 @@
+// Convolutions over time, channels last, as products of rows with the taps side by side.
+#pragma once
+
+#include <cstddef>
+
+#include "linear.h"
+
+namespace lf {
+
+// out[t] = bias + sum over taps of weight[tap] x[stride t + dilation tap - padding], zeros outside.
+struct ConvShape {
+  std::size_t stride = 1, dilation = 1, padding = 0;
+};
+
+// Precision f32 or bf16; a file's int8 weights are widened. The input needs a margin of at least `padding` rows.
+class Conv {
+ public:
+  Conv() noexcept = default;
+  Conv(const Kernels& kernels, Precision precision, const StoredWeight& weight, const ConvShape& shape,
+       const Allocator& allocator);
+
+  // Rows out for rows in.
+  std::size_t output_rows(std::size_t rows) const noexcept;
+
+  // One sample: in (T, inputs) -> call.out (output_rows(T), outputs). Activation and residual as in a linear layer.
+  void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;
+
+  std::size_t margin() const noexcept { return shape_.padding; }
+  std::size_t inputs() const noexcept { return linear_.inputs(); }
+  std::size_t outputs() const noexcept { return linear_.outputs(); }
+
+ private:
+  friend class UpsampleConv;
+
+  void run(const Executor& executor, const LinearInput& in, std::size_t rows, const LinearCall& call) const noexcept;
+
+  Linear linear_;
+  ConvShape shape_;
+};
+
+// Nearest upsampling by two and a convolution of three taps, merged into two phases of two taps each:
+// out[2t + phase] = bias + weight[phase][0] x[t + phase - 1] + weight[phase][1] x[t + phase].
+class UpsampleConv {
+ public:
+  UpsampleConv() noexcept = default;
+
+  // weight: data (2 phases, outputs, 2 taps, inputs), taps 2; scale (2, outputs) with i8. margin 1.
+  UpsampleConv(const Kernels& kernels, Precision precision, const StoredWeight& weight, const Allocator& allocator);
+
+  // in (T, inputs) -> call.out (2T, outputs). No residual.
+  void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;
+
+  std::size_t inputs() const noexcept { return phases_[0].inputs(); }
+  std::size_t outputs() const noexcept { return phases_[0].outputs(); }
+
+ private:
+  Conv phases_[2];
+};
+
+}  // namespace lf

@@ -1,0 +1,158 @@
+#include "executor.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace lf {
+namespace {
+
+// Stages of one forward pass follow each other within microseconds: long enough to catch the next, short enough not to
+// burn a core of whoever plays the game.
+constexpr int kSpins = 4000;
+
+inline void pause() noexcept {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+}  // namespace
+
+// One job at a time. `ticket_` holds the job's number in its upper half and the tasks nobody has taken in its lower, so that
+// a worker that comes late can take nothing of another job.
+class Executor::Pool {
+ public:
+  explicit Pool(std::size_t helpers) {
+    workers_.reserve(helpers);
+    for (std::size_t i = 0; i < helpers; ++i) {
+      try {
+        workers_.emplace_back([this] { work(); });
+      } catch (const std::system_error&) {
+        break;
+      }
+    }
+  }
+
+  ~Pool() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ending_.store(true);
+      ticket_.fetch_add(kJob);
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  std::size_t threads() const noexcept { return workers_.size() + 1; }
+
+  bool try_run(std::size_t tasks, Task task, void* context) noexcept {
+    if (tasks > kTasks || busy_.exchange(true, std::memory_order_acquire)) return false;
+    task_.store(task, std::memory_order_relaxed);
+    context_.store(context, std::memory_order_relaxed);
+    tasks_.store(tasks, std::memory_order_relaxed);
+    pending_.store(tasks, std::memory_order_relaxed);
+    const std::uint64_t job = (ticket_.load(std::memory_order_relaxed) & ~kTasks) + kJob;
+    ticket_.store(job | tasks);  // sequentially consistent, as is sleepers_: one of the two sees the other
+    if (sleepers_.load() != 0) {
+      { const std::lock_guard<std::mutex> lock(mutex_); }
+      wake_.notify_all();
+    }
+    take_part(job);
+    for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
+      if (spins < kSpins) {
+        pause();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+    busy_.store(false, std::memory_order_release);
+    return true;
+  }
+
+ private:
+  static constexpr std::uint64_t kTasks = 0xffffffff;
+  static constexpr std::uint64_t kJob = kTasks + 1;
+
+  // Takes tasks of this job until none is left.
+  void take_part(std::uint64_t job) noexcept {
+    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    while ((ticket & ~kTasks) == job && (ticket & kTasks) != 0) {
+      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire)) continue;
+      // A task is ours, so the job cannot end, and what describes it stands still.
+      const std::size_t index = tasks_.load(std::memory_order_relaxed) - (ticket & kTasks);
+      task_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed), index);
+      pending_.fetch_sub(1, std::memory_order_release);
+      ticket = ticket_.load(std::memory_order_acquire);
+    }
+  }
+
+  void work() noexcept {
+    std::uint64_t seen = 0;
+    while (true) {
+      std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+      for (int spins = 0; (ticket & ~kTasks) == seen && spins < kSpins; ++spins) {
+        pause();
+        ticket = ticket_.load(std::memory_order_acquire);
+      }
+      if ((ticket & ~kTasks) == seen) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        sleepers_.fetch_add(1);
+        wake_.wait(lock, [&] { return (ticket_.load() & ~kTasks) != seen; });
+        sleepers_.fetch_sub(1);
+        ticket = ticket_.load(std::memory_order_acquire);
+      }
+      if (ending_.load()) return;
+      seen = ticket & ~kTasks;
+      take_part(seen);
+    }
+  }
+
+  std::atomic<std::uint64_t> ticket_{0};
+  std::atomic<std::size_t> pending_{0}, tasks_{0};
+  std::atomic<Task> task_{nullptr};
+  std::atomic<void*> context_{nullptr};
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> busy_{false}, ending_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+Executor::Executor() noexcept = default;
+Executor::Executor(const ParallelFor& engine) noexcept : engine_(engine) {}
+Executor::Executor(Executor&&) noexcept = default;
+Executor& Executor::operator=(Executor&&) noexcept = default;
+Executor::~Executor() = default;
+
+Executor Executor::pool(std::size_t threads) {
+  Executor executor;
+  if (threads > 1) executor.pool_ = std::make_unique<Pool>(threads - 1);
+  return executor;
+}
+
+std::size_t Executor::threads() const noexcept {
+  if (pool_ != nullptr) return pool_->threads();
+  return engine_.run != nullptr && engine_.threads > 0 ? engine_.threads : 1;
+}
+
+void Executor::run(std::size_t tasks, Task task, void* context) const noexcept {
+  if (tasks == 0) return;
+  if (tasks > 1) {
+    if (pool_ != nullptr && pool_->try_run(tasks, task, context)) return;
+    if (pool_ == nullptr && engine_.run != nullptr) return engine_.run(engine_.user, tasks, task, context);
+  }
+  for (std::size_t i = 0; i < tasks; ++i) task(context, i);
+}
+
+}  // namespace lf

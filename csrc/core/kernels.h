@@ -1,0 +1,107 @@
+// The innermost loops, once for each instruction set. What they are for is told in linear.h and attention.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "isa.h"
+
+namespace lf {
+
+enum class Format : std::uint8_t { f32, bf16, u8 };
+
+constexpr std::size_t format_size(Format format) noexcept {
+  return format == Format::f32 ? 4 : format == Format::bf16 ? 2 : 1;
+}
+
+enum class Preparation : std::uint8_t { plain, relu, normalise };  // normalise: a LayerNorm without scale and shift
+enum class Activation : std::uint8_t { none, gelu, relu };         // gelu: by the error function
+
+// A product of a few rows with one panel of a packed weight:
+//   out[m][c] = sum over taps, groups of a[m * row_stride + tap * tap_stride][group] . b[tap][group][c]
+// Every number of `out` is one sum in one order, whatever `rows` is.
+struct Tile {
+  const void* a;
+  std::size_t row_stride, tap_stride;  // in bytes
+  std::size_t rows;                    // 1 .. tile_rows
+  const void* b;                       // (taps, groups, panel, group)
+  std::size_t taps, groups;
+  void* out;  // (rows, panel) float, or int32 where the rows are u8
+};
+
+struct TileKernel {
+  std::uint32_t group;      // inputs of one column that lie side by side: 1, or 2 and 4 where one instruction adds them
+  std::uint32_t panel;      // columns
+  std::uint32_t tile_rows;  // the most rows
+  void (*run)(const Tile&);
+};
+
+constexpr std::size_t kMaxTileRows = 16;
+constexpr std::size_t kMaxPanel = 64;
+
+// What happens to a tile before it is written: y = scale tile + bias, activation, residual.
+struct Finish {
+  const float* bias;          // (columns padded to a panel)
+  const float* column_scale;  // u8 only: of the weights
+  const float* column_fold;   // u8 only: column_scale times the sum of the column's weights
+  const float* row_scale;     // u8 only: of the rows
+  const float* row_offset;    // u8 only: what 0 stands for in them
+  Activation activation;
+  const float* residual;  // or nullptr
+  std::size_t residual_stride;
+  const std::int32_t* residual_rows;  // row m adds residual row residual_rows[m]; nullptr: m
+  const float* stats;                 // of the residual's rows: mean and 1/deviation; nullptr: added as it is
+  const float* norm_scale;
+  const float* norm_shift;
+  void* out;
+  std::size_t out_stride;  // in elements
+  Format out_format;       // f32 or bf16
+};
+
+// One row of activations as a linear layer reads it.
+struct PreparedRow {
+  const float* x;
+  std::size_t width, padded;  // `padded` elements are written, zeros from `width` on
+  Preparation preparation;
+  float epsilon;
+  float* stats;  // mean and 1/deviation, or nullptr
+  Format format;
+  void* out;
+  float* scale;   // u8 only
+  float* offset;  // u8 only
+};
+
+struct SoftmaxRow {
+  float* scores;             // in: products; out: nothing to rely on
+  std::size_t keys, padded;  // of `keys` scores; `padded` weights are written, zeros from `keys` on
+  float scale;
+  std::size_t near;  // this many scores, the first, get 1 added (soft_causal); 0: none
+  Format format;     // f32 or bf16
+  void* out;         // exp(score - greatest)
+  float* sum;        // of the weights as they were rounded
+};
+
+struct Kernels {
+  Isa isa;
+  TileKernel tile[3];  // by Format; run is nullptr where the instruction set gains nothing from the format
+  void (*finish)(const void* tile, std::size_t rows, std::size_t columns, const Finish&);
+  void (*prepare)(const PreparedRow&);
+  void (*softmax)(const SoftmaxRow&);
+  // out[m][c] = tile[m][c] * row_scale[m]
+  void (*scale)(const float* tile, std::size_t rows, std::size_t columns, const float* row_scale, void* out,
+                std::size_t out_stride, Format out_format);
+  void (*convert)(const float* x, std::size_t count, Format format, void* out);
+  // In place or not; for the tests and for whoever needs them. Error bounds are in kernels_body.h.
+  void (*exp)(const float* x, std::size_t count, float* out);
+  void (*log)(const float* x, std::size_t count, float* out);
+  void (*gelu)(const float* x, std::size_t count, float* out);
+  float (*dot)(const float* a, const float* b, std::size_t count);
+};
+
+// nullptr where the machine or the build does not have it.
+const Kernels* find_kernels(Isa isa) noexcept;
+
+// Of the best instruction set.
+const Kernels& best_kernels() noexcept;
+
+}  // namespace lf

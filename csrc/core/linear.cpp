@@ -1,0 +1,254 @@
+#include "linear.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace lf {
+namespace {
+
+constexpr std::size_t kRowsOfATask = 8;   // row tiles that share a panel while it is in the nearest cache
+constexpr std::size_t kTasksOfAThread = 4;  // so that a thread that is held up leaves the others something to do
+constexpr std::size_t kPreparedRowsOfATask = 8;
+
+Format input_format(const Kernels& kernels, Precision precision) noexcept {
+  const Format wanted = precision == Precision::f32    ? Format::f32
+                        : precision == Precision::bf16 ? Format::bf16
+                                                       : Format::u8;
+  return kernels.tile[static_cast<int>(wanted)].run != nullptr ? wanted : Format::f32;
+}
+
+std::size_t padded_width(Format format, std::size_t width) noexcept {
+  return round_up(width, kAlignment / format_size(format));
+}
+
+template <class T>
+T read(const void* data, std::size_t i) noexcept {
+  T value;
+  std::memcpy(&value, static_cast<const unsigned char*>(data) + i * sizeof(T), sizeof value);
+  return value;
+}
+
+float widen(std::uint16_t bf16) noexcept {
+  const std::uint32_t bits = static_cast<std::uint32_t>(bf16) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// Row `row` of the weight, all taps, as float.
+void read_row(const StoredWeight& weight, std::size_t row, float* out) noexcept {
+  const std::size_t count = weight.taps * weight.inputs, first = row * count;
+  switch (weight.type) {
+    case StoredWeight::Type::f32:
+      std::memcpy(out, static_cast<const unsigned char*>(weight.data) + first * sizeof(float), count * sizeof(float));
+      return;
+    case StoredWeight::Type::bf16:
+      for (std::size_t i = 0; i < count; ++i) out[i] = widen(read<std::uint16_t>(weight.data, first + i));
+      return;
+    case StoredWeight::Type::i8: {
+      const float scale = read<float>(weight.scale, row);
+      for (std::size_t i = 0; i < count; ++i) {
+        out[i] = scale * static_cast<float>(read<std::int8_t>(weight.data, first + i));
+      }
+      return;
+    }
+  }
+}
+
+Buffer<float> padded(const float* values, std::size_t count, std::size_t size, const Allocator& allocator) {
+  Buffer<float> buffer(size, allocator);
+  std::memset(buffer.data(), 0, size * sizeof(float));
+  if (values != nullptr) std::memcpy(buffer.data(), values, count * sizeof(float));
+  return buffer;
+}
+
+}  // namespace
+
+Format activation_format(const Kernels& kernels, Precision precision) noexcept {
+  const bool narrow = precision != Precision::f32 && kernels.tile[static_cast<int>(Format::bf16)].run != nullptr;
+  return narrow ? Format::bf16 : Format::f32;
+}
+
+LinearInput::LinearInput(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width,
+                         Arena& arena, std::size_t margin) noexcept
+    : kernels_(&kernels),
+      precision_(precision),
+      format_(input_format(kernels, precision)),
+      max_rows_(max_rows),
+      width_(width),
+      padded_(padded_width(format_, width)),
+      margin_(margin) {
+  data_ = arena.take<unsigned char>((max_rows + 2 * margin) * padded_ * format_size(format_));
+  if (format_ == Format::u8) {
+    scale_ = arena.take<float>(max_rows);
+    offset_ = arena.take<float>(max_rows);
+    staging_ = arena.take<float>(max_rows * width);
+  }
+}
+
+void LinearInput::clear_padding() noexcept {
+  const std::size_t row_bytes = padded_ * format_size(format_), used = width_ * format_size(format_);
+  std::memset(data_, 0, margin_ * row_bytes);
+  std::memset(data_ + (margin_ + rows_) * row_bytes, 0, margin_ * row_bytes);
+  if (used == row_bytes) return;
+  for (std::size_t m = 0; m < rows_; ++m) std::memset(data_ + (margin_ + m) * row_bytes + used, 0, row_bytes - used);
+}
+
+void LinearInput::prepare(const Executor& executor, const float* x, std::size_t stride, std::size_t count,
+                          Preparation preparation, const Options& options) noexcept {
+  rows_ = count;
+  const std::size_t row_bytes = padded_ * format_size(format_);
+  if (margin_ > 0) {
+    std::memset(data_, 0, margin_ * row_bytes);
+    std::memset(data_ + (margin_ + rows_) * row_bytes, 0, margin_ * row_bytes);
+  }
+  const std::size_t tasks = (count + kPreparedRowsOfATask - 1) / kPreparedRowsOfATask;
+  executor.run(tasks, [&](std::size_t task) {
+    const std::size_t first = task * kPreparedRowsOfATask;
+    const std::size_t end = first + kPreparedRowsOfATask < count ? first + kPreparedRowsOfATask : count;
+    for (std::size_t m = first; m < end; ++m) {
+      const std::size_t from = options.rows == nullptr ? m : static_cast<std::size_t>(options.rows[m]);
+      kernels_->prepare({x + from * stride, width_, padded_, preparation, options.epsilon,
+                         options.stats == nullptr ? nullptr : options.stats + 2 * m, format_,
+                         data_ + (margin_ + m) * row_bytes, scale_ == nullptr ? nullptr : scale_ + m,
+                         offset_ == nullptr ? nullptr : offset_ + m});
+    }
+  });
+}
+
+Rows LinearInput::target(std::size_t count) noexcept {
+  rows_ = count;
+  if (format_ == Format::u8) return {staging_, width_, Format::f32};
+  return {data_ + margin_ * padded_ * format_size(format_), padded_, format_};
+}
+
+void LinearInput::ready(const Executor& executor) noexcept {
+  if (format_ == Format::u8) {
+    prepare(executor, staging_, width_, rows_);
+  } else {
+    clear_padding();
+  }
+}
+
+Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& weight, const Allocator& allocator)
+    : kernels_(&kernels),
+      format_(input_format(kernels, precision)),
+      inputs_(weight.inputs),
+      outputs_(weight.outputs),
+      taps_(weight.taps) {
+  const TileKernel& kernel = kernels.tile[static_cast<int>(format_)];
+  const std::size_t group = kernel.group, panel = kernel.panel, size = format_size(format_);
+  const std::size_t panels = (outputs_ + panel - 1) / panel, columns = panels * panel;
+  groups_ = (inputs_ + group - 1) / group;
+  panel_bytes_ = taps_ * groups_ * panel * group * size;
+  panels_ = Buffer<unsigned char>(panels * panel_bytes_, allocator);
+  std::memset(panels_.data(), 0, panels_.size());
+  bias_ = padded(weight.bias, outputs_, columns, allocator);
+  if (weight.norm_scale != nullptr) {
+    norm_scale_ = padded(weight.norm_scale, outputs_, columns, allocator);
+    norm_shift_ = padded(weight.norm_shift, outputs_, columns, allocator);
+  }
+  if (format_ == Format::u8) {
+    scale_ = padded(nullptr, 0, columns, allocator);
+    fold_ = padded(nullptr, 0, columns, allocator);
+  }
+
+  Buffer<float> row(taps_ * inputs_, allocator);
+  for (std::size_t o = 0; o < outputs_; ++o) {
+    read_row(weight, o, row.data());
+    float inverse = 1.0f;
+    if (format_ == Format::u8) {
+      float scale = 0.0f;
+      if (weight.type == StoredWeight::Type::i8) {
+        scale = read<float>(weight.scale, o);
+      } else {
+        for (const float value : row) scale = std::fmax(scale, std::fabs(value));
+        scale /= 127.0f;
+      }
+      scale_[o] = scale;
+      inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    }
+    std::int64_t sum = 0;
+    unsigned char* out = panels_.data() + o / panel * panel_bytes_;
+    for (std::size_t tap = 0; tap < taps_; ++tap) {
+      for (std::size_t i = 0; i < inputs_; ++i) {
+        const float value = row[tap * inputs_ + i];
+        const std::size_t place = ((tap * groups_ + i / group) * panel + o % panel) * group + i % group;
+        if (format_ == Format::f32) {
+          std::memcpy(out + place * sizeof(float), &value, sizeof value);
+        } else if (format_ == Format::bf16) {
+          kernels.convert(&value, 1, Format::bf16, out + place * sizeof(std::uint16_t));
+        } else {
+          const long rounded = std::lrintf(value * inverse);
+          const long clipped = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
+          sum += clipped;
+          out[place] = static_cast<unsigned char>(static_cast<std::int8_t>(clipped));
+        }
+      }
+    }
+    if (format_ == Format::u8) fold_[o] = scale_[o] * static_cast<float>(sum);
+  }
+}
+
+std::size_t Linear::bytes() const noexcept {
+  return panels_.size() + sizeof(float) * (bias_.size() + scale_.size() + fold_.size() + 2 * norm_scale_.size());
+}
+
+void Linear::run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept {
+  const std::size_t row_bytes = in.padded_ * format_size(in.format_);
+  run(executor, {in.data_ + in.margin_ * row_bytes, row_bytes, 0, in.rows_, in.scale_, in.offset_}, call);
+}
+
+void Linear::run(const Executor& executor, const Product& product, const LinearCall& call) const noexcept {
+  if (product.rows == 0) return;
+  const TileKernel& kernel = kernels_->tile[static_cast<int>(format_)];
+  const std::size_t panel = kernel.panel, panels = (outputs_ + panel - 1) / panel;
+  const std::size_t tiles = (product.rows + kernel.tile_rows - 1) / kernel.tile_rows;
+
+  // Whole panels to a task while there are enough of them; every number is the same however they are cut.
+  const std::size_t wanted = executor.threads() == 1 ? 1 : kTasksOfAThread * executor.threads();
+  std::size_t row_parts = (tiles + kRowsOfATask - 1) / kRowsOfATask;
+  while (row_parts < tiles && row_parts * panels < wanted) ++row_parts;
+  std::size_t panel_parts = (wanted + row_parts - 1) / row_parts;
+  if (panel_parts > panels) panel_parts = panels;
+
+  executor.run(row_parts * panel_parts, [&](std::size_t task) {
+    alignas(kAlignment) float sums[kMaxTileRows * kMaxPanel];
+    const std::size_t row_part = task / panel_parts, panel_part = task % panel_parts;
+    const std::size_t first_tile = row_part * tiles / row_parts, end_tile = (row_part + 1) * tiles / row_parts;
+    const std::size_t first_panel = panel_part * panels / panel_parts, end_panel = (panel_part + 1) * panels / panel_parts;
+    for (std::size_t p = first_panel; p < end_panel; ++p) {
+      const std::size_t column = p * panel, columns = outputs_ - column < panel ? outputs_ - column : panel;
+      for (std::size_t t = first_tile; t < end_tile; ++t) {
+        const std::size_t row = t * product.rows / tiles, rows = (t + 1) * product.rows / tiles - row;
+        kernel.run({product.a + row * product.row_stride, product.row_stride, product.tap_stride, rows,
+                    panels_.data() + p * panel_bytes_, taps_, groups_, sums});
+        Finish finish{};
+        finish.bias = bias_.data() + column;
+        if (format_ == Format::u8) {
+          finish.column_scale = scale_.data() + column;
+          finish.column_fold = fold_.data() + column;
+          finish.row_scale = product.row_scale + row;
+          finish.row_offset = product.row_offset + row;
+        }
+        finish.activation = call.activation;
+        if (call.residual != nullptr) {
+          const std::size_t from = call.residual_rows == nullptr ? row : 0;
+          finish.residual = call.residual + from * call.residual_stride + column;
+          finish.residual_stride = call.residual_stride;
+          finish.residual_rows = call.residual_rows == nullptr ? nullptr : call.residual_rows + row;
+          finish.stats = call.stats == nullptr ? nullptr : call.stats + 2 * from;
+          finish.norm_scale = norm_scale_.data() + column;
+          finish.norm_shift = norm_shift_.data() + column;
+        }
+        const Rows out = call.out.from_row(row).from_column(column);
+        finish.out = out.data;
+        finish.out_stride = out.stride;
+        finish.out_format = out.format;
+        kernels_->finish(sums, rows, columns, finish);
+      }
+    }
+  });
+}
+
+}  // namespace lf
