@@ -40,7 +40,7 @@ class Decoder {
     std::size_t rows = 0, stage = 0;
   };
 
-  Decoder() noexcept : stages_(StlAllocator<Stage>(system_allocator())) {}
+  Decoder() noexcept = default;
   Decoder(const Kernels& kernels, Precision precision, const DecoderWeights& weights, const float* codebook,
           const Allocator& allocator);
 
@@ -75,7 +75,7 @@ class Encoder {
     float* x = nullptr;  // (4N, W)
   };
 
-  Encoder() noexcept : stages_(StlAllocator<Stage>(system_allocator())) {}
+  Encoder() noexcept = default;
   Encoder(const Kernels& kernels, Precision precision, const EncoderWeights& weights, const Allocator& allocator);
 
   // features (frames, features), normalised, frames a multiple of 4 -> latents (frames / 4, code_width).

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,11 @@ template <class T>
 class StlAllocator {
  public:
   using value_type = T;
+  // What is moved keeps the memory that it has.
+  using propagate_on_container_move_assignment = std::true_type;
+  using propagate_on_container_swap = std::true_type;
+
+  StlAllocator() noexcept : source(system_allocator()) {}
   explicit StlAllocator(const Allocator& allocator) noexcept : source(allocator) {}
   template <class U>
   StlAllocator(const StlAllocator<U>& other) noexcept : source(other.source) {}

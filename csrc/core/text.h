@@ -26,7 +26,7 @@ class TextEncoder {
     std::size_t rows = 0, layer = 0;
   };
 
-  TextEncoder() noexcept : layers_(StlAllocator<Layer>(system_allocator())) {}
+  TextEncoder() noexcept = default;
   TextEncoder(const Kernels& kernels, Precision precision, const TextWeights& weights, const Allocator& allocator);
 
   // ids (count): word pieces, 1 .. max_tokens of them.
@@ -74,7 +74,7 @@ class Queries {
     std::size_t memory_rows = 0, layer = 0, cross_attention = 0;
   };
 
-  Queries() noexcept : layers_(StlAllocator<Layer>(system_allocator())) {}
+  Queries() noexcept = default;
   Queries(const Kernels& kernels, Precision precision, const QueryWeights& weights, const Allocator& allocator);
 
   // The first `rows` of scratch.memory have been written.
