@@ -4,13 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "attention.h"
 #include "error.h"
 #include "mapped_file.h"
 #include "memory.h"
 #include "weights.h"
 
 namespace lf {
+
+enum class AttentionMode : std::uint8_t { full, soft_causal, causal };
 
 struct FeedForwardWeights {
   LinearWeights expand;  // then GELU
@@ -60,9 +61,9 @@ struct QueryWeights {
 
   struct Layer {
     bool has_cross_attention = false;
-    LinearWeights qkv;                 // of the first layer empty, as is its attention_output: `start` holds the result
+    LinearWeights qkv;  // of the first layer empty, as is its attention_output: `start` holds the result
     ResidualWeights attention_output;
-    LinearWeights cross_query;         // (D, D)
+    LinearWeights cross_query;  // (D, D)
     ResidualWeights cross_output;
     FeedForwardWeights feed_forward;
   };
@@ -117,10 +118,10 @@ class ModelFile {
   // The same of memory, which must stay as long as the ModelFile; if it is not aligned to 64 bytes, it is copied.
   static bool read(const void* data, std::size_t bytes, const Allocator& allocator, ModelFile& file, Error& error);
 
-  bool makes_motions = false;         // generator, decoder, codebook are there; the last two always are
-  bool predicts_lengths = false;      // length is there
-  bool reads_motions = false;         // motion, text.embedding are there; encoder always is
-  bool has_motion_encoder = false;    // motions are read by motion_encoder, else by encoder
+  bool makes_motions = false;       // generator, decoder, codebook are there; the last two always are
+  bool predicts_lengths = false;    // length is there
+  bool reads_motions = false;       // motion, text.embedding are there; encoder always is
+  bool has_motion_encoder = false;  // motions are read by motion_encoder, else by encoder
 
   std::size_t joints = 0, features = 0, codes = 0, code_width = 0;
   float frames_per_second = 0;
@@ -132,9 +133,9 @@ class ModelFile {
   EncoderWeights encoder, motion_encoder;
   DecoderWeights decoder;
   LengthWeights length;
-  const float* codebook = nullptr;                 // (codes, code_width)
+  const float* codebook = nullptr;                    // (codes, code_width)
   const float *mean = nullptr, *deviation = nullptr;  // (features,)
-  const char* vocabulary = nullptr;                // vocabulary_bytes of UTF-8, a piece a line, each with its '\n'
+  const char* vocabulary = nullptr;                   // vocabulary_bytes of UTF-8, a piece a line, each with its '\n'
   std::size_t vocabulary_bytes = 0;
 
  private:

@@ -21,7 +21,6 @@ from . import (
     index,
     pack,
     profile,
-    push,
     search,
     train,
     view,
@@ -39,7 +38,6 @@ COMMANDS = (
     data,
     train,
     pack,
-    push,
     convert,
     eval,
     bench,
@@ -57,7 +55,6 @@ EXTRAS = {
     "faiss": "search",
     "peft": "llm",
     "transformers": "llm",
-    "huggingface_hub": "hub",
     "onnx": "onnx",
     "onnxruntime": "onnx",
 }

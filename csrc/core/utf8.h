@@ -1,0 +1,50 @@
+// UTF-8, strictly: no overlong form, no surrogate, nothing beyond U+10FFFF.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace lf {
+
+constexpr std::uint32_t kNoCharacter = 0xFFFFFFFF;
+
+// The character at `position`, which moves behind it; kNoCharacter, and position as it was, where there is none.
+inline std::uint32_t next_character(std::string_view text, std::size_t& position) noexcept {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[position + i]); };
+  if (position >= text.size()) return kNoCharacter;
+  const std::uint32_t lead = byte(0);
+  if (lead < 0x80) {
+    ++position;
+    return lead;
+  }
+  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || text.size() - position < length) return kNoCharacter;
+  std::uint32_t character = lead & (0x7F >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return kNoCharacter;
+    character = character << 6 | (byte(i) & 0x3F);
+  }
+  constexpr std::uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  if (character < smallest[length] || character > 0x10FFFF || (character >= 0xD800 && character < 0xE000)) {
+    return kNoCharacter;
+  }
+  position += length;
+  return character;
+}
+
+// Writes 1 to 4 bytes and returns how many.
+inline std::size_t write_character(std::uint32_t character, char* out) noexcept {
+  const auto put = [&](std::size_t i, std::uint32_t byte) { out[i] = static_cast<char>(byte); };
+  if (character < 0x80) return put(0, character), 1;
+  if (character < 0x800) return put(0, 0xC0 | character >> 6), put(1, 0x80 | (character & 0x3F)), 2;
+  if (character < 0x10000) {
+    put(0, 0xE0 | character >> 12), put(1, 0x80 | (character >> 6 & 0x3F)), put(2, 0x80 | (character & 0x3F));
+    return 3;
+  }
+  put(0, 0xF0 | character >> 18), put(1, 0x80 | (character >> 12 & 0x3F));
+  put(2, 0x80 | (character >> 6 & 0x3F)), put(3, 0x80 | (character & 0x3F));
+  return 4;
+}
+
+}  // namespace lf
