@@ -10,6 +10,7 @@ constexpr double kParentSays = 0.05;  // about twist, where a knee or an elbow b
 constexpr double kFootSays = 0.3;
 constexpr int kSigma = 3;  // frames: width of the Gaussian that smooths twist over time
 constexpr int kReach = 4 * kSigma;
+static_assert(kTwistHistory == 2 * kReach);
 
 // A later bone, the one that ends in `joint`, should lie to that side of the T-pose when nothing is turned.
 struct Hint {
@@ -108,6 +109,9 @@ void smooth(const double* from, std::size_t frames, double* to) noexcept {
   }
 }
 
+// The angle about `axis` by which a rotation turns.
+double twist(Quat q, Vec3 axis) noexcept { return wrapped(2 * std::atan2(dot(Vec3{q.x, q.y, q.z}, axis), q.w)); }
+
 void unwrap(double* angle, std::size_t frames) noexcept {
   for (std::size_t t = 1; t < frames; ++t) angle[t] = angle[t - 1] + wrapped(angle[t] - angle[t - 1]);
 }
@@ -184,10 +188,11 @@ namespace {
 
 class RotationSolver {
  public:
-  RotationSolver(const float* joints, std::size_t frames, const Hierarchy& hierarchy, const RestPose& rest,
-                 RotationScratch& scratch, float* rotations) noexcept
+  RotationSolver(const float* joints, std::size_t frames, std::size_t given, const Hierarchy& hierarchy,
+                 const RestPose& rest, RotationScratch& scratch, float* rotations) noexcept
       : joints_(joints),
         frames_(frames),
+        given_(given),
         hierarchy_(hierarchy),
         skeleton_(*hierarchy.skeleton),
         rest_(rest),
@@ -198,15 +203,16 @@ class RotationSolver {
     for (std::size_t node = 0; node < hierarchy_.nodes; ++node) {
       const int joint = hierarchy_.joints[node];
       reach(node);
+      for (std::size_t t = 0; t < given_; ++t) world(node, t) = qnormalize(qmul(above(node, t), known(node, t)));
       if (is_branch(skeleton_, joint) && !hierarchy_.is_base(node)) {
-        for (std::size_t t = 0; t < frames_; ++t) {
+        for (std::size_t t = given_; t < frames_; ++t) {
           const Quat frame = frame_of(pose(t), skeleton_, joint, rest_.flat_hips);
           turn(node, t, qmul(qinv(above(node, t)), frame));
         }
       } else if (hierarchy_.first_child[node] >= 0) {
         swing(node);
       } else {
-        for (std::size_t t = 0; t < frames_; ++t) turn(node, t, {});
+        for (std::size_t t = given_; t < frames_; ++t) turn(node, t, {});
       }
     }
   }
@@ -215,6 +221,9 @@ class RotationSolver {
   const float* pose(std::size_t t) const noexcept { return joints_ + t * 3 * skeleton_.joints; }
   Quat& world(std::size_t node, std::size_t t) noexcept { return scratch_.world[node * scratch_.max_frames + t]; }
   Vec3& reached(std::size_t node, std::size_t t) noexcept { return scratch_.reached[node * scratch_.max_frames + t]; }
+  Quat known(std::size_t node, std::size_t t) const noexcept {
+    return load_quat(rotations_ + (t * hierarchy_.nodes + node) * 4);
+  }
   Quat above(std::size_t node, std::size_t t) noexcept { return node == 0 ? Quat{} : world(hierarchy_.parents[node], t); }
 
   void reach(std::size_t node) noexcept {
@@ -265,13 +274,22 @@ class RotationSolver {
     for (std::size_t t = 0; t < frames_; ++t) scratch_.angle[t] = std::atan2(scratch_.cosine[t], scratch_.angle[t]);
     unwrap(scratch_.angle, frames_);
     smooth(scratch_.angle, frames_, scratch_.sine);
-    for (std::size_t t = 0; t < frames_; ++t) {
-      turn(node, t, qmul(scratch_.carried[t], from_rotation_vector(scratch_.sine[t] * rest)));
+    const auto wanted = [&](std::size_t t) {
+      return qmul(scratch_.carried[t], from_rotation_vector(scratch_.sine[t] * rest));
+    };
+    double gap = 0, slope = 0;
+    if (given_ > 0) {
+      gap = twist(qmul(qinv(wanted(given_ - 1)), known(node, given_ - 1)), rest);
+      if (given_ > 1) slope = wrapped(gap - twist(qmul(qinv(wanted(given_ - 2)), known(node, given_ - 2)), rest));
+    }
+    for (std::size_t t = given_; t < frames_; ++t) {
+      const double more = fading(gap, slope, static_cast<double>(t + 1 - given_), kReach);
+      turn(node, t, qmul(wanted(t), from_rotation_vector(more * rest)));
     }
   }
 
   const float* joints_;
-  std::size_t frames_;
+  std::size_t frames_, given_;
   const Hierarchy& hierarchy_;
   const Skeleton& skeleton_;
   const RestPose& rest_;
@@ -281,9 +299,9 @@ class RotationSolver {
 
 }  // namespace
 
-void local_rotations(const float* joints, std::size_t frames, const Hierarchy& hierarchy, const RestPose& rest,
-                     RotationScratch& scratch, float* rotations) noexcept {
-  RotationSolver(joints, frames, hierarchy, rest, scratch, rotations).solve();
+void local_rotations(const float* joints, std::size_t frames, std::size_t given, const Hierarchy& hierarchy,
+                     const RestPose& rest, RotationScratch& scratch, float* rotations) noexcept {
+  RotationSolver(joints, frames, given, hierarchy, rest, scratch, rotations).solve();
 }
 
 }  // namespace lf

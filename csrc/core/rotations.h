@@ -16,6 +16,9 @@ struct RestPose {
   bool flat_hips;  // hips in a line with the pelvis do not tell how it tilts; the spine does
 };
 
+// Frames before this many have no say in the twist of a frame.
+constexpr std::size_t kTwistHistory = 24;
+
 // The body that all motions of a skeleton share: its bones along the T-pose, hips and clavicles where they lie in an adult.
 RestPose standard_rest(const Hierarchy& hierarchy) noexcept;
 
@@ -49,8 +52,11 @@ struct RotationScratch {
 // the T-pose, seen from its parent, and twists as knees, elbows, feet and the parent say, never suddenly. Turning the
 // character changes the root's rotation only. Consecutive frames have quaternions of the nearer sign.
 //
-// joints (frames, J, 3) metres, 1 <= frames <= scratch.max_frames; rotations (frames, K, 4).
-void local_rotations(const float* joints, std::size_t frames, const Hierarchy& hierarchy, const RestPose& rest,
-                     RotationScratch& scratch, float* rotations) noexcept;
+// The rotations of the `given` first frames are there already and stay; the others go on from them, and what they would
+// rather twist by comes within half a second.
+//
+// joints (frames, J, 3) metres, given < frames <= scratch.max_frames; rotations (frames, K, 4).
+void local_rotations(const float* joints, std::size_t frames, std::size_t given, const Hierarchy& hierarchy,
+                     const RestPose& rest, RotationScratch& scratch, float* rotations) noexcept;
 
 }  // namespace lf

@@ -34,10 +34,44 @@ float standing_height(const Hierarchy& hierarchy, const RestPose& rest) noexcept
   return static_cast<float>(-lowest);
 }
 
+using PoseArray = std::array<float, 3 * kMaxJoints>;
+
+// Bends poses (frames, J, 3), the frames behind `then` and `before` it, towards `pose` with `pose_before` it: bone by bone,
+// on the shorter arc, first altogether, less from frame to frame. Bones keep their lengths.
+void bend(const Skeleton& skeleton, const float* pose, const float* pose_before, const float* then, const float* before,
+          double span, std::size_t frames, float* poses) noexcept {
+  std::array<Vec3, kMaxJoints> gap, slope;
+  const auto direction = [&](const float* joints, std::size_t j) {
+    return normalize(load(joints + 3 * j) - load(joints + 3 * skeleton.parents[j]));
+  };
+  const auto between = [](Vec3 a, Vec3 b) { return rotation_vector(qbetween(a, b)); };
+  for (std::size_t j = 1; j < skeleton.joints; ++j) {
+    const Vec3 ours = direction(pose, j), theirs = direction(then, j);
+    gap[j] = between(theirs, ours);
+    slope[j] = between(direction(pose_before, j), ours) - between(direction(before, j), theirs);
+  }
+  gap[0] = load(pose) - load(then);
+  slope[0] = gap[0] - load(pose_before) + load(before);
+  for (std::size_t t = 0; t < frames && static_cast<double>(t + 1) < span; ++t) {
+    const double n = static_cast<double>(t + 1), value_part = fading(1, 0, n, span), slope_part = fading(0, 1, n, span);
+    float* const joints = poses + t * 3 * skeleton.joints;
+    PoseArray was;
+    std::copy(joints, joints + 3 * skeleton.joints, was.begin());
+    const auto left = [&](std::size_t j) { return value_part * gap[j] + slope_part * slope[j]; };
+    store(load(joints) + left(0), joints);
+    for (std::size_t j = 1; j < skeleton.joints; ++j) {
+      const std::size_t parent = 3 * static_cast<std::size_t>(skeleton.parents[j]);
+      const Vec3 bone = load(&was[3 * j]) - load(&was[parent]);
+      store(load(joints + parent) + qrot(from_rotation_vector(left(j)), bone), joints + 3 * j);
+    }
+  }
+}
+
 }  // namespace
 
 void SegmentScratch::lay_out(Arena& arena, std::size_t tokens) noexcept {
-  const std::size_t frames = kFramesPerToken * tokens;
+  const std::size_t frames = kTwistHistory + kFramesPerToken * tokens;
+  max_tokens = tokens;
   rotation.lay_out(arena, frames);
   joints = arena.take<float>(frames * 3 * kMaxJoints);
   rotations = arena.take<float>(frames * 4 * kMaxNodes);
@@ -70,10 +104,9 @@ void Stream::lay_out(Arena& arena, const StreamOptions& options) noexcept {
 }
 
 bool Stream::check(const Segment& segment, const SegmentScratch& scratch, Error& error) const noexcept {
-  const std::size_t frames = kFramesPerToken * segment.count;
-  if (segment.count == 0 || frames > scratch.rotation.max_frames) {
+  if (segment.count == 0 || segment.count > scratch.max_tokens) {
     return fail(error, status::invalid_argument, "a segment has %zu tokens, expected 1 to %zu", segment.count,
-                scratch.rotation.max_frames / kFramesPerToken);
+                scratch.max_tokens);
   }
   const std::size_t overlap = segment.overlap;
   if (overlap >= segment.count || overlap > token_count_ ||
@@ -81,7 +114,7 @@ bool Stream::check(const Segment& segment, const SegmentScratch& scratch, Error&
     return fail(error, status::invalid_argument, "the first %zu tokens of a segment are not the last ones of the stream",
                 overlap);
   }
-  const std::size_t wanted = frames - kFramesPerToken * overlap;
+  const std::size_t frames = kFramesPerToken * segment.count, wanted = frames - kFramesPerToken * overlap;
   if (wanted > room()) {
     return fail(error, status::invalid_argument, "%zu frames are to be appended where there is room for %zu", wanted,
                 room());
@@ -98,100 +131,100 @@ bool Stream::check(const Segment& segment, const SegmentScratch& scratch, Error&
 bool Stream::append(const Segment& segment, SegmentScratch& scratch, Error& error) noexcept {
   if (!check(segment, scratch, error)) return false;
   const Skeleton& skeleton = *hierarchy_->skeleton;
-  const std::size_t frames = kFramesPerToken * segment.count, first = kFramesPerToken * segment.overlap;
-  const std::size_t width = skeleton.features(), nodes = hierarchy_->nodes;
-  for (std::size_t t = 0; t < frames; ++t) {
-    facing_pose(segment.features + t * width, skeleton, scratch.joints + t * 3 * skeleton.joints);
-  }
-  local_rotations(scratch.joints, frames, *hierarchy_, rest_, scratch.rotation, scratch.rotations);
-
-  const auto row = [&](std::size_t t) { return segment.features + t * width; };
-  const auto step_out = [&](std::size_t t) { return Step{-2.0 * row(t)[0], row(t)[1], row(t)[2]}; };
-  const auto rotation = [&](std::size_t t, std::size_t node) {
-    return load_quat(scratch.rotations + (t * nodes + node) * 4);
-  };
-
-  // What the segment would have been in the frame committed last, as far as it can tell, and how it moved there; then what
-  // is to fade: the difference of what was committed to that.
+  const std::size_t width = skeleton.features(), pose_width = 3 * skeleton.joints, nodes = hierarchy_->nodes;
+  const std::size_t first = kFramesPerToken * segment.overlap, added = kFramesPerToken * segment.count - first;
+  const float* const rows = segment.features + first * width;  // of the frames that are new
   const std::uint64_t start = committed_.load(std::memory_order_relaxed);
   const double blend = start == 0 ? 0 : static_cast<double>(segment.blend);
-  const std::size_t after = std::min(first + 1, frames - 1);
-  double gap_height = 0, gap_rise = 0;
-  Step gap_step{0, 0, 0};
-  std::array<Vec3, kMaxNodes> gap, gap_spin;
-  if (blend > 0) {
-    const std::size_t shadow = first > 0 ? first - 1 : 0;
-    const double rise = first > 0 ? row(shadow)[3] - row(shadow - 1)[3] : row(after)[3] - row(0)[3];
-    gap_height = tail_.height - (first > 0 ? row(shadow)[3] : row(0)[3] - rise);
-    gap_rise = tail_.rise - rise;
-    const Step step = step_out(shadow);
-    gap_step = {tail_.next.turn - step.turn, tail_.next.x - step.x, tail_.next.z - step.z};
-    for (std::size_t node = 0; node < nodes; ++node) {
-      const Quat now = rotation(shadow, node);
-      const Quat moved = first > 0 ? qmul(now, qinv(rotation(shadow - 1, node))) : qmul(rotation(after, node), qinv(now));
-      const Quat then = first > 0 ? now : qmul(qinv(moved), now);
-      gap[node] = rotation_vector(qmul(tail_.rotations[node], qinv(then)));
-      gap_spin[node] = rotation_vector(qmul(tail_.rotations[node], qinv(tail_.before[node]))) - rotation_vector(moved);
-    }
-  }
-  // The move out of a frame, n frames behind the one committed last.
-  const auto step_from = [&](std::size_t t, double n) {
-    const Step step = step_out(t);
-    const double part = fading(1, 0, n, blend);
-    return Step{step.turn + part * gap_step.turn, step.x + part * gap_step.x, step.z + part * gap_step.z};
-  };
 
-  for (std::size_t t = first; t < frames; ++t) {
-    const double n = static_cast<double>(t - first + 1);
-    const bool begins = start == 0 && t == first;
-    const Step in = begins ? Step{0, 0, 0} : step_from(t > 0 ? t - 1 : 0, n - 1);
-    Frame& out = frame(start + t - first);
+  // The poses committed last say how limbs twist; a frame is written over only when everything was read.
+  const std::size_t given = std::min({kTwistHistory, capacity_, static_cast<std::size_t>(start)});
+  for (std::size_t t = 0; t < given; ++t) {
+    const Frame& known = frame(start - given + t);
+    std::array<float, 3 * kMaxNodes> positions;
+    const float root[3] = {0, known.height, 0};
+    forward_kinematics(known.rotations, root, rest_, *hierarchy_, positions.data());
+    for (std::size_t node = 0; node < nodes; ++node) {
+      const float* const from = positions.data() + 3 * node;
+      std::copy(from, from + 3, scratch.joints + t * pose_width + 3 * hierarchy_->joints[node]);
+    }
+    std::copy(known.rotations, known.rotations + 4 * nodes, scratch.rotations + t * 4 * nodes);
+  }
+  float* const poses = scratch.joints + given * pose_width;
+  for (std::size_t t = 0; t < added; ++t) facing_pose(rows + t * width, skeleton, poses + t * pose_width);
+  if (blend > 0) {
+    // What the segment would have been in the two frames committed last, as far as it can tell.
+    PoseArray then, before;
+    if (first > 0) {
+      facing_pose(rows - width, skeleton, then.data());
+      facing_pose(rows - 2 * width, skeleton, before.data());
+    } else {
+      for (std::size_t i = 0; i < pose_width; ++i) {
+        const float step = poses[pose_width + i] - poses[i];
+        then[i] = poses[i] - step;
+        before[i] = poses[i] - 2 * step;
+      }
+    }
+    bend(skeleton, tail_.pose, tail_.before, then.data(), before.data(), blend, added, poses);
+  }
+  local_rotations(scratch.joints, given + added, given, *hierarchy_, rest_, scratch.rotation, scratch.rotations);
+
+  // Where the motion was about to go fades into where the segment goes.
+  const auto step_out = [&](std::ptrdiff_t t) {
+    const float* const row = rows + t * static_cast<std::ptrdiff_t>(width);
+    return Step{-2.0 * row[0], row[1], row[2]};
+  };
+  const std::ptrdiff_t shadow = first > 0 ? -1 : 0;
+  const Step then = step_out(shadow);
+  const Step gap{tail_.next.turn - then.turn, tail_.next.x - then.x, tail_.next.z - then.z};
+  const auto step_from = [&](std::ptrdiff_t t) {  // -1 is the frame committed last
+    const Step step = step_out(std::max(t, shadow));
+    const double part = fading(1, 0, static_cast<double>(t + 1), blend);
+    return Step{step.turn + part * gap.turn, step.x + part * gap.x, step.z + part * gap.z};
+  };
+  for (std::size_t t = 0; t < added; ++t) {
+    const auto index = static_cast<std::ptrdiff_t>(t);
+    const bool begins = start == 0 && t == 0;
+    const Step in = begins ? Step{0, 0, 0} : step_from(index - 1), next = step_from(index);
     const double heading = tail_.heading + in.turn;
-    double in_x = in.x, in_z = in.z;
+    double in_x = in.x, in_z = in.z, out_x = next.x, out_z = next.z;
     turn(heading, in_x, in_z);
-    const Step next = step_from(t, n);
-    double out_x = next.x, out_z = next.z;
     turn(heading + next.turn, out_x, out_z);
-    const double height = row(t)[3] + fading(gap_height, gap_rise, n, blend);
-    const double higher = t + 1 < frames ? row(t + 1)[3] + fading(gap_height, gap_rise, n + 1, blend) : height;
-    const double rise_in = begins ? higher - height : height - tail_.height;
-    const double rise_out = t + 1 < frames ? higher - height : rise_in;
-    out.x = tail_.x + in_x;
-    out.z = tail_.z + in_z;
-    out.height = static_cast<float>(height);
-    out.heading = static_cast<float>(wrapped(heading));
+    tail_.x += in_x;
+    tail_.z += in_z;
+    tail_.heading = wrapped(heading);
+
+    const float* const pose = poses + t * pose_width;
+    const double rise_out = t + 1 < added ? pose[pose_width + 1] - pose[1] : 0;
+    const double rise_in = begins ? rise_out : t > 0 ? pose[1] - pose[1 - static_cast<std::ptrdiff_t>(pose_width)]
+                                                     : pose[1] - tail_.pose[1];
+    Frame& out = frame(start + t);
+    out.x = tail_.x;
+    out.z = tail_.z;
+    out.height = pose[1];
+    out.heading = static_cast<float>(tail_.heading);
     out.slope_x = static_cast<float>(begins ? out_x : (in_x + out_x) / 2);
     out.slope_z = static_cast<float>(begins ? out_z : (in_z + out_z) / 2);
-    out.slope_height = static_cast<float>((rise_in + rise_out) / 2);
+    out.slope_height = static_cast<float>(t + 1 < added ? (rise_in + rise_out) / 2 : rise_in);
     out.slope_heading = static_cast<float>(begins ? next.turn : (in.turn + next.turn) / 2);
-    for (std::size_t i = 0; i < kContacts; ++i) out.contacts[i] = std::clamp(row(t)[width - kContacts + i], 0.0f, 1.0f);
-    out.segment = segments_;
-    for (std::size_t node = 0; node < nodes; ++node) {
-      Quat q = rotation(t, node);
-      if (n < blend) {
-        const double value = fading(1, 0, n, blend), slope = fading(0, 1, n, blend);
-        q = qnormalize(qmul(from_rotation_vector(value * gap[node] + slope * gap_spin[node]), q));
-      }
-      if (!begins && dot(q, tail_.rotations[node]) < 0) q = -1 * q;
-      tail_.before[node] = begins ? q : tail_.rotations[node];
-      tail_.rotations[node] = q;
-      store(q, out.rotations + 4 * node);
+    for (std::size_t i = 0; i < kContacts; ++i) {
+      out.contacts[i] = std::clamp(rows[(t + 1) * width - kContacts + i], 0.0f, 1.0f);
     }
-    tail_.x = out.x;
-    tail_.z = out.z;
-    tail_.heading = wrapped(heading);
-    tail_.next = next;
-    tail_.height = height;
-    tail_.rise = rise_in;
+    out.segment = segments_;
+    const float* const rotations = scratch.rotations + (given + t) * 4 * nodes;
+    std::copy(rotations, rotations + 4 * nodes, out.rotations);
   }
+  tail_.next = step_from(static_cast<std::ptrdiff_t>(added) - 1);
+  std::copy(poses + (added - 2) * pose_width, poses + (added - 1) * pose_width, tail_.before);
+  std::copy(poses + (added - 1) * pose_width, poses + added * pose_width, tail_.pose);
 
-  const std::size_t added = segment.count - segment.overlap;
-  const std::size_t fresh = std::min(added, token_capacity_), kept = std::min(token_count_, token_capacity_ - fresh);
+  const std::size_t new_tokens = segment.count - segment.overlap, fresh = std::min(new_tokens, token_capacity_);
+  const std::size_t kept = std::min(token_count_, token_capacity_ - fresh);
   std::memmove(tokens_, tokens_ + token_count_ - kept, kept * sizeof(*tokens_));
   std::copy(segment.tokens + segment.count - fresh, segment.tokens + segment.count, tokens_ + kept);
   token_count_ = kept + fresh;
   ++segments_;
-  committed_.store(start + frames - first, std::memory_order_release);
+  committed_.store(start + added, std::memory_order_release);
   return true;
 }
 

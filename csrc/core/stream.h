@@ -46,9 +46,10 @@ struct SegmentScratch {
   // Takes what segments of up to so many tokens need; once to measure, once to have it, see Arena.
   void lay_out(Arena& arena, std::size_t tokens) noexcept;
 
+  std::size_t max_tokens = 0;
   RotationScratch rotation;
-  float* joints = nullptr;     // (frames, J, 3), facing +Z
-  float* rotations = nullptr;  // (frames, K, 4)
+  float* joints = nullptr;     // (kTwistHistory + frames, J, 3), facing +Z
+  float* rotations = nullptr;  // (kTwistHistory + frames, K, 4)
 };
 
 struct Pose {
@@ -116,8 +117,7 @@ class Stream {
   struct Tail {
     double x, z, heading;
     Step next;  // where the motion was about to go
-    double height, rise;
-    Quat rotations[kMaxNodes], before[kMaxNodes];  // in this frame and in the one before
+    float pose[3 * kMaxJoints], before[3 * kMaxJoints];  // joints facing +Z, in this frame and in the one before
   };
 
   bool check(const Segment& segment, const SegmentScratch& scratch, Error& error) const noexcept;

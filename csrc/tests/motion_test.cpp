@@ -38,7 +38,7 @@ std::vector<float> rotations_of(const std::vector<float>& joints, const lf::Hier
   const std::size_t frames = joints.size() / (3 * hierarchy.skeleton->joints);
   lf::Placed<lf::RotationScratch> scratch(frames);
   std::vector<float> rotations(frames * 4 * hierarchy.nodes);
-  lf::local_rotations(joints.data(), frames, hierarchy, rest, scratch.value, rotations.data());
+  lf::local_rotations(joints.data(), frames, 0, hierarchy, rest, scratch.value, rotations.data());
   return rotations;
 }
 

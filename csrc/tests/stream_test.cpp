@@ -1,0 +1,296 @@
+// The playing buffer: what was committed stays, motion goes on without a corner, the play head holds at the end.
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "motion_samples.h"
+#include "stream.h"
+
+namespace {
+
+constexpr std::size_t kNodes = lf::kMaxNodes;
+const lf::Skeleton& kBody = lf::kHumanML3D;
+
+int failures = 0;
+
+void expect(bool condition, const char* what) {
+  if (condition) return;
+  std::printf("FAILED: %s\n", what);
+  ++failures;
+}
+
+bool near(double a, double b, double tolerance) { return std::abs(a - b) <= tolerance; }
+
+// A pose with its arrays.
+struct Sample {
+  Sample() {
+    pose.positions = positions;
+    pose.rotations = rotations;
+  }
+  lf::Pose pose;
+  float positions[3 * kNodes], rotations[4 * kNodes];
+};
+
+struct Character {
+  explicit Character(const lf::StreamOptions& options = {}, std::size_t tokens = 49) : stream(options), scratch(tokens) {}
+
+  bool append(const std::vector<float>& features, std::size_t overlap = 0, std::size_t blend = 8, std::int64_t first = 0) {
+    const std::size_t count = features.size() / kBody.features() / lf::kFramesPerToken;
+    const std::vector<std::int64_t> tokens = lf::token_row(count, first);
+    return stream.value.append({tokens.data(), features.data(), count, overlap, blend}, scratch.value, error);
+  }
+
+  lf::Placed<lf::Stream> stream;
+  lf::Placed<lf::SegmentScratch> scratch;
+  lf::Error error;
+};
+
+std::vector<Sample> play(lf::Stream& stream, double from, double to, double step) {
+  std::vector<Sample> samples;
+  for (double time = from; time < to; time += step) {
+    Sample sample;
+    stream.sample(time, sample.pose);
+    samples.push_back(sample);
+    samples.back().pose.positions = samples.back().positions;
+  }
+  return samples;
+}
+
+double distance(const float* a, const float* b) { return lf::length(lf::load(a) - lf::load(b)); }
+
+// What frames give is what features give, at frame times.
+void frames_are_the_joints_of_the_features() {
+  const std::vector<float> features = lf::walk(7, kBody);
+  std::vector<float> joints(28 * 66);
+  lf::RootState state;
+  lf::features_to_joints(features.data(), 28, kBody, state, joints.data());
+  Character character;
+  expect(character.append(features), "a first segment");
+  for (int t = 0; t < 28; ++t) {
+    Sample sample;
+    expect(character.stream.value.sample(10 + t / 20.0, sample.pose), "there is a frame");
+    double worst = 0;
+    for (std::size_t node = 0; node < kNodes; ++node) {
+      worst = std::max(worst, distance(sample.positions + 3 * node, &joints[66 * t + 3 * lf::kHumanML3DNodes.joints[node]]));
+    }
+    expect(worst < 1e-4, "positions are the joints");
+    expect(near(sample.pose.frame, t, 1e-6), "the frame is told");
+  }
+}
+
+void committed_frames_never_change() {
+  Character character;
+  character.append(lf::walk(7, kBody));
+  Character other;
+  other.append(lf::walk(7, kBody));
+  other.append(lf::walk(13, kBody, 2.0, -0.1), 0, 8, 100);
+  const auto alone = play(character.stream.value, 0, 27 / 20.0, 0.013), followed = play(other.stream.value, 0, 27 / 20.0, 0.013);
+  bool same = true;
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    same &= std::memcmp(alone[i].positions, followed[i].positions, sizeof(alone[i].positions)) == 0;
+    same &= std::memcmp(alone[i].rotations, followed[i].rotations, sizeof(alone[i].rotations)) == 0;
+  }
+  expect(same, "a segment behind them changes no committed frame");
+}
+
+// The largest step and the largest change of velocity of any node between samples a 60th of a second apart.
+void roughness(const std::vector<Sample>& samples, double& step, double& bend) {
+  step = bend = 0;
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    for (std::size_t n = 0; n < 3 * kNodes; n += 3) {
+      const lf::Vec3 now = lf::load(samples[i].positions + n), before = lf::load(samples[i - 1].positions + n);
+      step = std::max(step, lf::length(now - before));
+      if (i > 1) bend = std::max(bend, lf::length(now - 2 * before + lf::load(samples[i - 2].positions + n)));
+    }
+  }
+}
+
+void segments_join_without_a_corner() {
+  // Alone, the two motions set the measure.
+  double step, bend, step2, bend2, joined_step, joined_bend;
+  Character one, two, both, cut;
+  one.append(lf::walk(7, kBody));
+  two.append(lf::walk(7, kBody, 2.0, -0.1, 0.02));
+  roughness(play(one.stream.value, 0, 27 / 20.0, 1 / 60.0), step, bend);
+  roughness(play(two.stream.value, 0, 27 / 20.0, 1 / 60.0), step2, bend2);
+  step = std::max(step, step2);
+  bend = std::max(bend, bend2);
+  for (Character* character : {&both, &cut}) {
+    const std::size_t blend = character == &both ? 10 : 0;
+    character->append(lf::walk(7, kBody), 0, blend);
+    expect(character->append(lf::walk(7, kBody, 2.0, -0.1, 0.02), 0, blend, 7), "a second segment");
+    expect(character->append(lf::walk(7, kBody, 4.0, 0.1), 0, blend, 14), "a third segment");
+    roughness(play(character->stream.value, 0, 83 / 20.0, 1 / 60.0), joined_step, joined_bend);
+    if (blend > 0) {
+      expect(joined_step < 1.2 * step, "no jump where segments meet");
+      expect(joined_bend < 2.5 * bend, "no corner where segments meet");
+    } else {
+      expect(joined_step > 2 * step && joined_bend > 5 * bend, "the test sees a jump");
+    }
+  }
+}
+
+// A segment that repeats the last tokens goes on exactly as the motion that it continues.
+void overlap_is_context() {
+  const std::vector<float> whole = lf::walk(13, kBody);
+  const std::size_t width = 4 * kBody.features();
+  Character once, twice;
+  once.append(whole);
+  twice.append({whole.begin(), whole.begin() + 7 * width});
+  expect(twice.append({whole.begin() + 4 * width, whole.end()}, 3, 8, 4), "an overlap of three tokens");
+  expect(once.stream.value.committed() == 52 && twice.stream.value.committed() == 52, "the overlap is not appended");
+  const auto expected = play(once.stream.value, 0, 51 / 20.0, 0.017), found = play(twice.stream.value, 0, 51 / 20.0, 0.017);
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    for (std::size_t n = 0; n < 3 * kNodes; n += 3) {
+      worst = std::max(worst, distance(expected[i].positions + n, found[i].positions + n));
+    }
+  }
+  expect(worst < 1e-3, "the motion goes on as if it had been one segment");
+
+  std::int64_t tokens[49];
+  expect(twice.stream.value.last_tokens(tokens, 5) == 5 && tokens[0] == 8 && tokens[4] == 12, "the last tokens");
+  expect(twice.stream.value.last_tokens(tokens, 49) == 13 && tokens[0] == 0, "all tokens");
+}
+
+void the_end_holds() {
+  Character character;
+  Sample sample, held;
+  expect(!character.stream.value.sample(1, sample.pose), "nothing was appended");
+  expect(std::isfinite(sample.positions[1]) && sample.positions[1] > 0.5, "it stands");
+  character.append(lf::walk(1, kBody));
+  expect(character.stream.value.sample(2, sample.pose) && sample.pose.frame == 0, "play begins with the first frame");
+  expect(!character.stream.value.sample(9, sample.pose) && sample.pose.frame == 3, "the frames have ended");
+  expect(!character.stream.value.sample(19, held.pose), "and stay ended");
+  expect(std::memcmp(sample.positions, held.positions, sizeof(held.positions)) == 0, "the pose is held");
+  expect(held.pose.root_step[0] == 0 && held.pose.root_step[2] == 0 && held.pose.root_turn == 0, "nothing moves");
+  character.append(lf::walk(7, kBody), 0, 8, 1);
+  expect(character.stream.value.sample(19.05, sample.pose) && near(sample.pose.frame, 4, 1e-3), "the motion goes on");
+  expect(distance(sample.positions, held.positions) < 0.1, "from there");
+  expect(sample.pose.segment == 1, "the segment is told");
+  expect(!character.stream.value.sample(std::numeric_limits<double>::quiet_NaN(), sample.pose) ||
+             near(sample.pose.frame, 4, 1e-3), "a time that is none moves nothing");
+  expect(character.stream.value.sample(5, sample.pose) && near(sample.pose.frame, 4, 1e-3), "nor one that runs backwards");
+}
+
+void the_end_idles() {
+  float rotations[4 * kNodes] = {};
+  for (std::size_t i = 0; i < 4 * kNodes; i += 4) rotations[i] = 1;
+  lf::StreamOptions options;
+  options.idle_seconds = 0.5f;
+  options.idle_rotations = rotations;
+  options.idle_height = 0.9f;
+  Character character(options);
+  character.append(lf::walk(2, kBody));
+  std::vector<Sample> samples = play(character.stream.value, 0, 2, 1 / 60.0);
+  expect(near(samples.back().positions[1], 0.9, 1e-5), "the idle height");
+  expect(near(samples.back().rotations[4 * 9 + 3], 1, 1e-5), "the idle pose");
+  character.append(lf::walk(7, kBody), 0, 8, 2);
+  for (const Sample& sample : play(character.stream.value, 2, 3, 1 / 60.0)) samples.push_back(sample);
+  double step, bend;
+  roughness(samples, step, bend);
+  expect(step < 0.1, "into idling and out of it without a jump");
+}
+
+void root_motion_adds_up() {
+  for (const bool in_place : {false, true}) {
+    lf::StreamOptions options;
+    options.x = 3;
+    options.z = -2;
+    options.heading = 1;
+    options.in_place = in_place;
+    options.coordinates = lf::Coordinates(lf::Preset::unreal);
+    Character character(options);
+    character.append(lf::walk(7, kBody));
+    character.append(lf::walk(7, kBody, 1, -0.2), 0, 8, 7);
+    double x = 300, y = -200, heading = -1;  // Unreal's: ours (x, z), centimetres; turned the other way
+    for (const Sample& sample : play(character.stream.value, 0, 55 / 20.0, 0.011)) {
+      const float* const step = sample.pose.root_step;
+      const double cosine = std::cos(heading), sine = std::sin(heading);
+      x += cosine * step[0] - sine * step[1];
+      y += sine * step[0] + cosine * step[1];
+      heading += sample.pose.root_turn;
+      expect(near(x, sample.pose.root_position[0], 0.05) && near(y, sample.pose.root_position[1], 0.05), "steps add up");
+      const lf::Quat yaw{sample.pose.root_rotation[3], 0, 0, sample.pose.root_rotation[2]};
+      expect(near(lf::wrapped(2 * std::atan2(yaw.z, yaw.w) - heading), 0, 1e-3), "turns add up");
+      if (in_place) expect(near(sample.positions[0], 0, 1e-3) && near(sample.positions[1], 0, 1e-3), "poses stay in place");
+      if (!in_place) expect(near(sample.positions[0], x, 0.05) && near(sample.positions[1], y, 0.05), "poses follow the root");
+    }
+  }
+}
+
+void frames_are_used_again() {
+  lf::StreamOptions options;
+  options.frames = 64;
+  Character character(options);
+  expect(character.append(lf::walk(13, kBody)), "52 of 64 frames");
+  expect(!character.append(lf::walk(13, kBody), 0, 8, 13), "no room");
+  expect(std::strstr(character.error.text, "room") != nullptr, "and a sentence that says so");
+  expect(character.stream.value.room() == 12, "room for twelve");
+  Sample sample;
+  double time = 0;
+  for (int round = 1; round < 50; ++round) {
+    while (character.stream.value.room() < 52) {
+      expect(character.stream.value.sample(time, sample.pose), "play goes on");
+      time += 1 / 60.0;
+    }
+    expect(character.append(lf::walk(13, kBody, round), 0, 8, 13 * round), "room again");
+  }
+  expect(character.stream.value.committed() == 50 * 52, "all were appended");
+  expect(character.stream.value.seconds_left() < 64 / 20.0, "not all of them lie before the play head");
+}
+
+void refusals() {
+  Character character({}, 13);
+  expect(!character.append(lf::walk(14, kBody)), "longer than the scratch");
+  expect(!character.append({}), "without tokens");
+  expect(!character.append(lf::walk(7, kBody), 2), "an overlap with nothing");
+  std::vector<float> features = lf::walk(7, kBody);
+  features[1000] = std::numeric_limits<float>::infinity();
+  expect(!character.append(features) && character.error.status == lf::status::not_finite, "values that are not finite");
+  expect(character.append(lf::walk(7, kBody)), "then a good one");
+  expect(!character.append(lf::walk(7, kBody), 2, 8, 90), "an overlap of other tokens");
+  expect(!character.append(lf::walk(7, kBody), 7, 8, 0), "nothing but overlap");
+  expect(character.stream.value.committed() == 28, "refused segments leave no trace");
+}
+
+// Worst and mean time of a sample; printed, and bounded far above what it takes.
+void samples_are_cheap() {
+  Character character;
+  character.append(lf::walk(49, kBody));
+  Sample sample;
+  double worst = 0, total = 0;
+  constexpr int kSamples = 2000;
+  for (int i = 0; i < kSamples; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    character.stream.value.sample(i * 0.004, sample.pose);
+    const double passed = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+    worst = std::max(worst, passed);
+    total += passed;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  Character again;
+  again.append(lf::walk(49, kBody));
+  const double append = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  std::printf("sample: mean %.1f us, worst %.1f us; append of 196 frames with its setup: %.2f ms\n", total / kSamples, worst,
+              append);
+}
+
+}  // namespace
+
+int main() {
+  frames_are_the_joints_of_the_features();
+  committed_frames_never_change();
+  segments_join_without_a_corner();
+  overlap_is_context();
+  the_end_holds();
+  the_end_idles();
+  root_motion_adds_up();
+  frames_are_used_again();
+  refusals();
+  samples_are_cheap();
+  return failures == 0 ? 0 : 1;
+}
