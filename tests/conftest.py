@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may ask a server
 GOLDEN = Path(os.environ.get("LAMP_FAST_GOLDEN", SHARED / "golden"))
 
 

@@ -81,10 +81,10 @@ template <class T>
 class StlAllocator {
  public:
   using value_type = T;
+  // What is moved keeps the memory that it has.
   using propagate_on_container_move_assignment = std::true_type;
   using propagate_on_container_swap = std::true_type;
 
-  // Of containers that are members, until they are given what they shall hold.
   StlAllocator() noexcept : source(system_allocator()) {}
   explicit StlAllocator(const Allocator& allocator) noexcept : source(allocator) {}
   template <class U>

@@ -4,14 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention.h"
 #include "error.h"
 #include "mapped_file.h"
 #include "memory.h"
 #include "weights.h"
 
 namespace lf {
-
-enum class AttentionMode : std::uint8_t { full, soft_causal, causal };
 
 struct FeedForwardWeights {
   LinearWeights expand;  // then GELU

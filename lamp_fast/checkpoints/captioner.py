@@ -17,6 +17,7 @@ from ..config import CaptionerConfig
 from ..errors import LampError
 from ..models.llm_captioner import LlmCaptioner
 from .folder import CONFIG, WEIGHTS, explained, read_config, write_config
+from .hub import find_folder
 from .weights import read_weights, write_weights
 
 KIND = "captioner"
@@ -70,12 +71,12 @@ def load_captioner(
     device: str | torch.device = "cpu",
     language_model: str | os.PathLike | None = None,
 ) -> LlmCaptioner:
-    """Read what `save_captioner` wrote, in evaluation mode.
+    """Read what `save_captioner` wrote, in evaluation mode, from its folder or the Hugging Face Hub.
 
     language_model: its folder, where it is not the one that was trained with. Raises LampError for anything that is
     missing or does not fit.
     """
-    folder = Path(folder)
+    folder = find_folder(folder) or Path(folder)
     _, values = read_config(folder, (KIND,))
     with explained(folder / CONFIG):
         config = CaptionerConfig.from_dict(values)

@@ -47,6 +47,7 @@ from ..models.length import LengthPredictor
 from ..models.length_estimator import LengthEstimator
 from ..models.text import TextTokenizer
 from ..models.tokenizer import MotionEncoder, MotionTokenizer
+from .hub import find_folder
 from .weights import Storage, read_tensors, read_weights, write_weights
 
 FORMAT_VERSION = 1
@@ -120,7 +121,8 @@ def save_lamp(
 
 
 def load_lamp(name_or_folder: str | os.PathLike = "lamp-mini", device: str | torch.device = "cpu") -> Lamp:
-    """Read a complete model, in evaluation mode: a bundled one by its name, any other by its folder.
+    """Read a complete model, in evaluation mode: a bundled one by its name, any other by its folder or, on the Hugging
+    Face Hub, as `owner/name`.
 
     Raises:
         LampError: no such name or folder; anything in it that is missing or does not fit.
@@ -139,11 +141,12 @@ def load_lamp(name_or_folder: str | os.PathLike = "lamp-mini", device: str | tor
 
 
 def find_lamp(name_or_folder: str | os.PathLike) -> Path:
-    """The folder of a bundled model or of one on disk. Raises `LampError` if there is none."""
+    """The folder of a bundled model, of one on disk or of one of the Hugging Face Hub. Raises `LampError` if there is
+    none."""
     if name_or_folder in BUNDLED:
         return Path(str(files("lamp_fast"))) / "assets" / name_or_folder
-    folder = Path(name_or_folder)
-    if not os.path.isdir(folder):
+    folder = find_folder(name_or_folder)
+    if folder is None:
         raise LampError(
             f"there is no model {str(name_or_folder)!r}: expected a model folder or the name of a bundled model "
             f"({', '.join(BUNDLED)})"

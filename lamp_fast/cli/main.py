@@ -21,6 +21,7 @@ from . import (
     index,
     pack,
     profile,
+    push,
     search,
     train,
     view,
@@ -38,6 +39,7 @@ COMMANDS = (
     data,
     train,
     pack,
+    push,
     convert,
     eval,
     bench,
@@ -55,6 +57,7 @@ EXTRAS = {
     "faiss": "search",
     "peft": "llm",
     "transformers": "llm",
+    "huggingface_hub": "hub",
     "onnx": "onnx",
     "onnxruntime": "onnx",
 }

@@ -45,7 +45,7 @@ class LampPipeline:
     def from_pretrained(
         cls, name_or_folder: str | os.PathLike = "lamp-mini", device: str = "auto", **engine_options: Any
     ) -> LampPipeline:
-        """Load a bundled model by its name, or any model from its folder.
+        """Load a bundled model by its name, any model from its folder, or `owner/name` of the Hugging Face Hub.
 
         device: a torch device, or "auto": the GPU if there is one, else the CPU. engine_options: see `LampEngine`, such
         as dtype=torch.bfloat16. Raises `LampError` for a device that is not there and for whatever is wrong with the

@@ -1,0 +1,100 @@
+// The convolutions of the motion tokenizer, channels last: codes to features, and features to latents.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "conv.h"
+#include "memory.h"
+#include "model_file.h"
+
+namespace lf {
+
+constexpr std::size_t kFramesPerToken = 4;
+
+// x + conv2 relu(conv1 relu(x)).
+class ConvBlock {
+ public:
+  ConvBlock(const Kernels& kernels, Precision precision, const ConvBlockWeights& weights, const Allocator& allocator);
+
+  // x (rows, width) in place; input and hidden are scratch.
+  void run(const Executor& executor, float* x, std::size_t rows, LinearInput& input, LinearInput& hidden) const noexcept;
+
+  std::size_t margin() const noexcept { return conv1_.margin(); }
+
+ private:
+  Conv conv1_, conv2_;
+};
+
+// Codes to normalised features.
+class Decoder {
+ public:
+  struct Scratch {
+    Scratch() noexcept = default;
+    Scratch(const Decoder& decoder, std::size_t max_tokens, Arena& arena) noexcept;
+
+    LinearInput latents, input, hidden;
+    float* gathered = nullptr;  // (N, C)
+    float* x = nullptr;         // (4N, W)
+    float* wider = nullptr;     // (4N, W)
+    std::size_t rows = 0, stage = 0;
+  };
+
+  Decoder() noexcept = default;
+  Decoder(const Kernels& kernels, Precision precision, const DecoderWeights& weights, const float* codebook,
+          const Allocator& allocator);
+
+  // ids (tokens) are codes.
+  void begin(Scratch& scratch, const std::int64_t* ids, std::size_t tokens) const noexcept;
+
+  // One stage; false when the last has written features (4 tokens, features), normalised.
+  bool advance(const Executor& executor, Scratch& scratch, float* features) const noexcept;
+
+ private:
+  struct Stage {
+    Vector<ConvBlock> blocks;
+    UpsampleConv up;
+  };
+
+  const Kernels* kernels_ = nullptr;
+  Precision precision_ = Precision::f32;
+  std::size_t code_width_ = 0, width_ = 0, features_ = 0;
+  const float* codebook_ = nullptr;  // in the file
+  Conv input_, hidden_, output_;
+  Vector<Stage> stages_;
+};
+
+// Normalised features to latents.
+class Encoder {
+ public:
+  struct Scratch {
+    Scratch() noexcept = default;
+    Scratch(const Encoder& encoder, std::size_t max_tokens, Arena& arena) noexcept;
+
+    LinearInput features, input, hidden;
+    float* x = nullptr;  // (4N, W)
+  };
+
+  Encoder() noexcept = default;
+  Encoder(const Kernels& kernels, Precision precision, const EncoderWeights& weights, const Allocator& allocator);
+
+  // features (frames, features), normalised, frames a multiple of 4 -> latents (frames / 4, code_width).
+  void run(const Executor& executor, Scratch& scratch, const float* features, std::size_t frames,
+           float* latents) const noexcept;
+
+  std::size_t code_width() const noexcept { return code_width_; }
+
+ private:
+  struct Stage {
+    Conv down;
+    Vector<ConvBlock> blocks;
+  };
+
+  const Kernels* kernels_ = nullptr;
+  Precision precision_ = Precision::f32;
+  std::size_t features_ = 0, width_ = 0, code_width_ = 0;
+  Conv input_, output_;
+  Vector<Stage> stages_;
+};
+
+}  // namespace lf

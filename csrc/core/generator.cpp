@@ -1,0 +1,240 @@
+#include "generator.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "stored.h"
+
+namespace lf {
+namespace {
+
+constexpr std::size_t kDrawnAtOnce = 4;  // positions in one task
+
+std::size_t first_step_offset(std::size_t tokens) noexcept { return tokens * (tokens - 1) / 2; }
+
+}  // namespace
+
+Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
+  const Kernels& kernels = *generator.kernels_;
+  const Precision precision = generator.precision_;
+  const std::size_t width = generator.width_, tokens = generator.max_tokens_, rows = 2 * (1 + tokens);
+  const Format format = activation_format(kernels, precision);
+  stream = Stream(kernels, precision, rows, width, generator.feedforward_, generator.epsilon_, arena);
+  condition = LinearInput(kernels, Precision::f32, 1, generator.condition_width_, arena);
+  row = arena.take<float>(8 * width);
+  embedded = arena.take<float>(rows * width);
+  embedded_qkv = {arena.take<unsigned char>(rows * 3 * width * format_size(format)), 3 * width, format};
+  gathered = arena.take<float>(2 * tokens * width);
+  queries = {arena.take<unsigned char>(2 * tokens * width * format_size(format)), width, format};
+  dense = arena.take<float>(2 * tokens * width);
+  dense_input = LinearInput(kernels, precision, 2 * tokens, width, arena);
+  logits = arena.take<float>(2 * tokens * generator.codes_);
+  confidence = arena.take<float>(tokens);
+  shown = arena.take<std::int64_t>(tokens);
+  masked = arena.take<std::int32_t>(tokens);
+  masked_rows = arena.take<std::int32_t>(2 * tokens);
+  asking = arena.take<std::int32_t>(2 * tokens);
+  attention = arena.take<unsigned char>(
+      attention_scratch(kernels, 2, 1 + tokens, generator.heads_, width / generator.heads_));
+}
+
+Generator::FirstStep::FirstStep(const Generator& generator, Arena& arena) noexcept
+    : logits(arena.take<float>(first_step_offset(generator.max_tokens_ + 1) * generator.codes_)),
+      known(arena.take<std::uint8_t>(generator.max_tokens_)) {}
+
+void Generator::FirstStep::clear(const Generator& generator) noexcept {
+  std::fill_n(known, generator.max_tokens_, std::uint8_t{0});
+}
+
+Generator::Generator(const Kernels& kernels, Precision precision, const GeneratorWeights& weights,
+                     const Allocator& allocator)
+    : kernels_(&kernels),
+      precision_(precision),
+      width_(weights.width),
+      feedforward_(weights.feedforward),
+      heads_(weights.heads),
+      max_tokens_(weights.max_tokens),
+      codes_(weights.codes),
+      condition_width_(weights.condition_width),
+      mode_(weights.attention),
+      epsilon_(weights.eps),
+      head_epsilon_(weights.head_eps),
+      table_(weights.table),
+      positions_(weights.positions),
+      no_condition_(weights.condition.bias),
+      condition_(kernels, Precision::f32, stored(weights.condition), allocator),
+      layers_(StlAllocator<Layer>(allocator)),
+      dense_(kernels, precision, stored(weights.dense), allocator),
+      logits_(kernels, precision, stored(weights.logits), allocator) {
+  layers_.reserve(weights.layers.size());
+  for (const GeneratorWeights::Layer& layer : weights.layers) {
+    layers_.push_back({SelfAttention(kernels, precision, layer.qkv, layer.attention_output, heads_, allocator),
+                       FeedForward(kernels, precision, layer.feed_forward, allocator)});
+  }
+}
+
+std::size_t Generator::bytes() const noexcept {
+  std::size_t total = condition_.bytes() + dense_.bytes() + logits_.bytes();
+  for (const Layer& layer : layers_) total += layer.attention.bytes() + layer.feed_forward.bytes();
+  return total;
+}
+
+void Generator::begin(const Executor& executor, Scratch& scratch, const DecodingOptions& options,
+                      const float* condition, const std::int64_t* ids, std::size_t tokens) const noexcept {
+  const std::int64_t mask_id = static_cast<std::int64_t>(codes_);
+  scratch.options = options;
+  if (options.top_k == 0) scratch.options.top_k = (codes_ + 9) / 10;
+  scratch.tokens = tokens;
+  scratch.wanted = static_cast<std::size_t>(std::count(ids, ids + tokens, mask_id));
+  scratch.step = scratch.wanted > 0 ? 0 : options.steps;
+  scratch.layer = 0;
+
+  scratch.condition.prepare(executor, condition, condition_width_, 1);
+  LinearCall call;
+  call.out = float_rows(scratch.row, 4 * width_);
+  condition_.run(executor, scratch.condition, call);
+  embed(scratch, 0, scratch.row);
+  embed(scratch, 1 + tokens, no_condition_);
+  std::fill_n(scratch.shown, tokens, std::int64_t{-1});
+}
+
+bool Generator::advance(const Executor& executor, Scratch& scratch, FirstStep& first,
+                        std::int64_t* ids) const noexcept {
+  if (scratch.step == scratch.options.steps) return false;
+  if (scratch.layer == 0) begin_step(scratch, first, ids);
+  if (scratch.layer < layers_.size()) {
+    run_layer(executor, scratch, scratch.layer);
+    ++scratch.layer;
+    return true;
+  }
+  run_head(executor, scratch);
+  draw(executor, scratch, first, ids);
+  scratch.layer = 0;
+  ++scratch.step;
+  return scratch.step < scratch.options.steps;
+}
+
+void Generator::embed(Scratch& scratch, std::size_t row, const float* values) const noexcept {
+  std::memcpy(scratch.embedded + row * width_, values, width_ * sizeof(float));
+  const Rows qkv = scratch.embedded_qkv.from_row(row);
+  kernels_->convert(values + width_, 3 * width_, qkv.format, qkv.data);
+}
+
+void Generator::begin_step(Scratch& scratch, const FirstStep& first, const std::int64_t* ids) const noexcept {
+  const std::int64_t mask_id = static_cast<std::int64_t>(codes_);
+  const std::size_t tokens = scratch.tokens;
+  scratch.count = 0;
+  for (std::size_t n = 0; n < tokens; ++n) {
+    if (ids[n] == mask_id) scratch.masked[scratch.count++] = static_cast<std::int32_t>(n);
+    if (scratch.shown[n] == ids[n]) continue;
+    scratch.shown[n] = ids[n];
+    add_row(scratch, ids[n], n);
+  }
+  scratch.all_masked = scratch.count == tokens;
+  const bool is_known = scratch.all_masked && first.known[tokens - 1] != 0;
+  scratch.branches = scratch.options.guided() && !is_known ? 2 : 1;
+  for (std::size_t branch = 0; branch < scratch.branches; ++branch) {
+    for (std::size_t r = 0; r < scratch.count; ++r) {
+      scratch.asking[branch * scratch.count + r] = 1 + scratch.masked[r];
+      scratch.masked_rows[branch * scratch.count + r] =
+          static_cast<std::int32_t>(branch * (1 + tokens)) + 1 + scratch.masked[r];
+    }
+  }
+}
+
+void Generator::add_row(Scratch& scratch, std::int64_t id, std::size_t position) const noexcept {
+  // The sum of two table rows, the same in both branches.
+  float* position_row = scratch.row + 4 * width_;
+  widened_row(table_, static_cast<std::size_t>(id), scratch.row);
+  widened_row(positions_, position, position_row);
+  for (std::size_t i = 0; i < 4 * width_; ++i) scratch.row[i] += position_row[i];
+  embed(scratch, 1 + position, scratch.row);
+  if (scratch.options.guided()) embed(scratch, 1 + scratch.tokens + 1 + position, scratch.row);
+}
+
+void Generator::run_layer(const Executor& executor, Scratch& scratch, std::size_t index) const noexcept {
+  const Layer& layer = layers_[index];
+  const bool is_first = index == 0, is_last = index + 1 == layers_.size();
+  const std::size_t rows = 1 + scratch.tokens, all_rows = scratch.branches * rows;
+  const std::size_t asking = scratch.branches * scratch.count;
+  Stream& stream = scratch.stream;
+
+  SelfAttentionCall call;
+  call.batch = scratch.branches;
+  call.rows = rows;
+  call.mode = mode_;
+  call.qkv = is_first ? scratch.embedded_qkv : stream.qkv;
+  if (!is_first) {
+    stream.normalise(executor, stream.x, all_rows);
+    LinearCall project;
+    project.out = stream.qkv;
+    layer.attention.qkv.run(executor, stream.input, project);
+  }
+  if (is_last) {
+    for (std::size_t r = 0; r < asking; ++r) {
+      std::memcpy(scratch.queries.from_row(r).data, call.qkv.from_row(static_cast<std::size_t>(scratch.masked_rows[r])).data,
+                  width_ * format_size(scratch.queries.format));
+    }
+    call.queries = scratch.queries;
+    call.asking = scratch.count;
+    call.positions = scratch.asking;
+  }
+  layer.attention.attend(executor, stream, call, scratch.attention);
+
+  float* x = is_last ? scratch.gathered : stream.x;
+  LinearCall add;
+  add.residual = is_first ? scratch.embedded : stream.x;
+  add.residual_stride = width_;
+  add.residual_rows = is_last ? scratch.masked_rows : nullptr;
+  add.stats = is_first ? nullptr : stream.stats;
+  add.out = float_rows(x, width_);
+  layer.attention.output.run(executor, stream.attended, add);
+  layer.feed_forward.run(executor, stream, x, is_last ? asking : all_rows);
+}
+
+void Generator::run_head(const Executor& executor, Scratch& scratch) const noexcept {
+  const std::size_t rows = scratch.branches * scratch.count;
+  scratch.stream.normalise(executor, scratch.gathered, rows);
+  LinearCall dense;
+  dense.activation = Activation::gelu;
+  dense.out = float_rows(scratch.dense, width_);
+  dense_.run(executor, scratch.stream.input, dense);
+
+  LinearInput::Options options;
+  options.epsilon = head_epsilon_;
+  scratch.dense_input.prepare(executor, scratch.dense, width_, rows, Preparation::normalise, options);
+  LinearCall logits;
+  logits.out = float_rows(scratch.logits, codes_);
+  logits_.run(executor, scratch.dense_input, logits);
+}
+
+void Generator::draw(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept {
+  const DecodingOptions& options = scratch.options;
+  const std::size_t count = scratch.count, tokens = scratch.tokens;
+  const float* unconditional = scratch.branches == 2 ? scratch.logits + count * codes_ : nullptr;
+  if (options.guided() && scratch.all_masked) {
+    float* kept = first.logits + first_step_offset(tokens) * codes_;
+    if (scratch.branches == 2) {
+      std::memcpy(kept, unconditional, count * codes_ * sizeof(float));
+      first.known[tokens - 1] = 1;
+    }
+    unconditional = kept;
+  }
+  std::fill_n(scratch.confidence, tokens, kKept);
+  const Sampling sampling = {options.guidance_scale, options.temperature, options.top_k};
+  const NoiseKey key = {options.seed, options.sample, static_cast<std::uint32_t>(scratch.step)};
+  executor.run((count + kDrawnAtOnce - 1) / kDrawnAtOnce, [&](std::size_t task) {
+    for (std::size_t r = task * kDrawnAtOnce; r < std::min(count, (task + 1) * kDrawnAtOnce); ++r) {
+      const std::size_t position = static_cast<std::size_t>(scratch.masked[r]);
+      float* logits = scratch.logits + r * codes_;
+      const Drawn drawn = draw_code(logits, unconditional == nullptr ? nullptr : unconditional + r * codes_, logits,
+                                    codes_, sampling, key, position, nullptr);
+      ids[position] = drawn.code;
+      scratch.confidence[position] = drawn.confidence;
+    }
+  });
+  mask_again(ids, scratch.confidence, tokens, masked_count(scratch.wanted, scratch.step + 1, options.steps),
+             static_cast<std::int64_t>(codes_));
+}
+
+}  // namespace lf

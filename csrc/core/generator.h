@@ -1,0 +1,105 @@
+// The masked transformer that fills in motion tokens, as the engine runs it: the first layer's inputs and its queries, keys
+// and values are table rows, and the last layer and the head run for masked tokens only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "decode_step.h"
+#include "model_file.h"
+#include "transformer.h"
+
+namespace lf {
+
+// One motion to be drawn.
+struct DecodingOptions {
+  std::size_t steps = 10;
+  float guidance_scale = 4.0f;  // 1: without the unconditional branch
+  float temperature = 1.0f;
+  std::size_t top_k = 0;  // 0: a tenth of the codes, rounded up
+  std::uint64_t seed = 0;
+  std::uint32_t sample = 0;  // tells apart motions of one seed
+
+  bool guided() const noexcept { return guidance_scale != 1.0f; }
+};
+
+class Generator {
+ public:
+  // What one motion's decoding needs, and where it stands. Rows: the condition, then the tokens, of each branch.
+  struct Scratch {
+    Scratch() noexcept = default;
+    Scratch(const Generator& generator, Arena& arena) noexcept;
+
+    Stream stream;
+    LinearInput condition;
+    float* embedded = nullptr;     // (rows, D): what enters the first layer
+    Rows embedded_qkv;             // (rows, 3D)
+    float* row = nullptr;          // (2, 4D)
+    float* gathered = nullptr;     // (rows, D): the last layer's stream, of masked tokens
+    Rows queries;                  // (rows, D): the last layer's, of masked tokens
+    float* dense = nullptr;        // (rows, D)
+    LinearInput dense_input;
+    float* logits = nullptr;       // (2, masked, K)
+    float* confidence = nullptr;   // (N)
+    std::int64_t* shown = nullptr;       // (N): the ids that `embedded` holds
+    std::int32_t* masked = nullptr;      // (N): positions of masked tokens, rising
+    std::int32_t* masked_rows = nullptr; // (2N): their rows
+    std::int32_t* asking = nullptr;      // (2N): their places among the keys
+    void* attention = nullptr;
+
+    DecodingOptions options;
+    std::size_t tokens = 0, wanted = 0, step = 0, layer = 0, branches = 0, count = 0;
+    bool all_masked = false;
+  };
+
+  // Logits of the unconditional branch of a motion that is masked altogether: they depend on its length alone. One for
+  // every length, each found when it is first needed.
+  struct FirstStep {
+    FirstStep() noexcept = default;
+    FirstStep(const Generator& generator, Arena& arena) noexcept;
+    void clear(const Generator& generator) noexcept;
+
+    float* logits = nullptr;         // of 1 token, of 2, ...
+    std::uint8_t* known = nullptr;   // (max_tokens)
+  };
+
+  Generator() noexcept = default;
+  Generator(const Kernels& kernels, Precision precision, const GeneratorWeights& weights, const Allocator& allocator);
+
+  // ids (tokens): the mask id where a code is wanted, else codes. condition (condition_width).
+  void begin(const Executor& executor, Scratch& scratch, const DecodingOptions& options, const float* condition,
+             const std::int64_t* ids, std::size_t tokens) const noexcept;
+
+  // One layer, or the head and the drawing of codes; false when every id is a code.
+  bool advance(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept;
+
+  std::size_t max_tokens() const noexcept { return max_tokens_; }
+  std::size_t codes() const noexcept { return codes_; }
+  std::size_t bytes() const noexcept;
+
+ private:
+  struct Layer {
+    SelfAttention attention;
+    FeedForward feed_forward;
+  };
+
+  void begin_step(Scratch& scratch, const FirstStep& first, const std::int64_t* ids) const noexcept;
+  void embed(Scratch& scratch, std::size_t row, const float* values) const noexcept;
+  void add_row(Scratch& scratch, std::int64_t id, std::size_t position) const noexcept;
+  void run_layer(const Executor& executor, Scratch& scratch, std::size_t index) const noexcept;
+  void run_head(const Executor& executor, Scratch& scratch) const noexcept;
+  void draw(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept;
+
+  const Kernels* kernels_ = nullptr;
+  Precision precision_ = Precision::f32;
+  std::size_t width_ = 0, feedforward_ = 0, heads_ = 0, max_tokens_ = 0, codes_ = 0, condition_width_ = 0;
+  AttentionMode mode_ = AttentionMode::full;
+  float epsilon_ = 0, head_epsilon_ = 0;
+  WeightMatrix table_, positions_;  // in the file
+  const float* no_condition_ = nullptr;
+  Linear condition_;
+  Vector<Layer> layers_;
+  Linear dense_, logits_;
+};
+
+}  // namespace lf

@@ -1,0 +1,384 @@
+#include "model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#include "codebook.h"
+#include "stored.h"
+
+namespace lf {
+namespace {
+
+constexpr char kMakesNone[] = "this model has no generator: it reads motions and texts but makes none";
+constexpr char kPredictsNone[] = "this model does not predict lengths: give the number of tokens";
+constexpr char kReadsNone[] = "this model makes motions but reads none";
+
+bool out_of_memory(Error& error) noexcept {
+  return fail(error, status::out_of_memory, "there is not enough memory for the model");
+}
+
+// The linear layers of a motion's side read latents as they are.
+Precision latent_precision(Precision precision) noexcept {
+  return precision == Precision::int8 ? Precision::bf16 : precision;
+}
+
+}  // namespace
+
+bool Model::open(const char* path, Precision precision, const Allocator& allocator, Error& error,
+                 const Kernels& kernels) noexcept {
+  try {
+    return ModelFile::open(path, allocator, file_, error) && finish_loading(precision, allocator, error, kernels);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory(error);
+  }
+}
+
+bool Model::read(const void* data, std::size_t bytes, Precision precision, const Allocator& allocator, Error& error,
+                 const Kernels& kernels) noexcept {
+  try {
+    return ModelFile::read(data, bytes, allocator, file_, error) &&
+           finish_loading(precision, allocator, error, kernels);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory(error);
+  }
+}
+
+bool Model::finish_loading(Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels) {
+  if (!file_.text.padding_is_exact || (file_.makes_motions && !file_.generator.padding_is_exact)) {
+    return fail(error, status::unsupported,
+                "this model attends to padding, as released ones do; export one with padding \"exact\"");
+  }
+  precision_ = precision;
+  kernels_ = &kernels;
+  text_ = TextEncoder(kernels, precision, file_.text, allocator);
+  queries_ = Queries(kernels, precision, file_.queries, allocator);
+  decoder_ = Decoder(kernels, precision, file_.decoder, file_.codebook, allocator);
+  encoder_ = Encoder(kernels, precision, file_.encoder, allocator);
+  if (file_.makes_motions) generator_ = Generator(kernels, precision, file_.generator, allocator);
+  if (file_.predicts_lengths) length_ = LengthPredictor(kernels, file_.length, allocator);
+  if (file_.has_motion_encoder) motion_encoder_ = Encoder(kernels, precision, file_.motion_encoder, allocator);
+  if (file_.reads_motions) {
+    motion_memory_ = Linear(kernels, latent_precision(precision), stored(file_.motion.memory), allocator);
+    motion_embedding_ = Linear(kernels, precision, stored(file_.motion.embedding), allocator);
+  }
+  if (!words_.read(file_.vocabulary, file_.vocabulary_bytes, allocator, error)) return false;
+
+  sizes_.max_tokens = file_.makes_motions ? file_.generator.max_tokens : file_.queries.count;
+  sizes_.max_text_tokens = file_.text.max_tokens;
+  sizes_.codes = file_.codes;
+  sizes_.features = file_.features;
+  sizes_.joints = file_.joints;
+  sizes_.condition_width = file_.text.width;
+  sizes_.embedding_width = file_.reads_motions ? file_.text.embedding_width : 0;
+  sizes_.frames_per_second = file_.frames_per_second;
+  sizes_.makes_motions = file_.makes_motions;
+  sizes_.predicts_lengths = file_.predicts_lengths;
+  sizes_.reads_motions = file_.reads_motions;
+  return true;
+}
+
+bool Model::read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept {
+  return words_.encode(text, bytes, sizes_.max_text_tokens, workspace.pieces_, workspace.piece_count_, error);
+}
+
+bool Model::condition(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
+                      float* condition, Error& error) const noexcept {
+  if (!read_words(workspace, text, bytes, error)) return false;
+  TextEncoder::Scratch& words = workspace.reading_.text;
+  Queries::Scratch& queries = workspace.reading_.queries;
+  text_.begin(words, workspace.pieces_, workspace.piece_count_);
+  while (text_.advance(executor, words)) {
+  }
+  text_.memory(executor, words, queries.memory);
+  queries_.begin(queries, workspace.piece_count_);
+  while (queries_.advance(executor, queries)) {
+  }
+  queries_.mean(executor, queries, condition);
+  return true;
+}
+
+bool Model::length(Workspace& workspace, const Executor& executor, const float* condition, std::size_t& tokens,
+                   Error& error) const noexcept {
+  if (!sizes_.predicts_lengths) return fail(error, status::unsupported, kPredictsNone);
+  tokens = length_.predict(executor, workspace.reading_.length, condition);
+  return true;
+}
+
+bool Model::decode(Workspace& workspace, const Executor& executor, const std::int64_t* ids, std::size_t tokens,
+                   float* features, Error& error) const noexcept {
+  if (tokens < 1 || tokens > workspace.max_tokens_) {
+    return fail(error, status::invalid_argument, "there are %zu tokens to decode, expected 1 to %zu", tokens,
+                workspace.max_tokens_);
+  }
+  for (std::size_t n = 0; n < tokens; ++n) {
+    if (ids[n] < 0 || ids[n] >= static_cast<std::int64_t>(sizes_.codes)) {
+      return fail(error, status::invalid_argument, "token %zu is %lld, expected a code from 0 to %zu", n,
+                  static_cast<long long>(ids[n]), sizes_.codes - 1);
+    }
+  }
+  decoder_.begin(workspace.decoding_, ids, tokens);
+  while (decoder_.advance(executor, workspace.decoding_, features)) {
+  }
+  to_units(features, tokens * kFramesPerToken);
+  return true;
+}
+
+void Model::to_units(float* features, std::size_t frames) const noexcept {
+  for (std::size_t t = 0; t < frames; ++t, features += sizes_.features) {
+    for (std::size_t f = 0; f < sizes_.features; ++f) features[f] = features[f] * file_.deviation[f] + file_.mean[f];
+  }
+}
+
+bool Model::latents(Workspace& workspace, const Executor& executor, const Encoder& encoder, Encoder::Scratch& scratch,
+                    const float* features, std::size_t tokens, Error& error) const noexcept {
+  const std::size_t count = tokens * kFramesPerToken * sizes_.features;
+  float* normal = workspace.encoding_.normal;
+  bool finite = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t f = i % sizes_.features;
+    normal[i] = (features[i] - file_.mean[f]) / file_.deviation[f];
+    finite = finite && std::isfinite(normal[i]);
+  }
+  if (!finite) return fail(error, status::not_finite, "the motion's features hold NaN or infinite values");
+  encoder.run(executor, scratch, normal, tokens * kFramesPerToken, workspace.latents_);
+  return true;
+}
+
+bool Model::encode(Workspace& workspace, const Executor& executor, const float* features, std::size_t frames,
+                   std::int64_t* ids, Error& error) const noexcept {
+  const std::size_t tokens = frames / kFramesPerToken;
+  if (tokens < 1 || tokens > workspace.max_tokens_) {
+    return fail(error, status::invalid_argument, "the motion has %zu frames, expected %zu to %zu", frames,
+                kFramesPerToken, workspace.max_tokens_ * kFramesPerToken);
+  }
+  if (!latents(workspace, executor, encoder_, workspace.encoding_.encoder, features, tokens, error)) return false;
+  if (!codebook_lookup(workspace.latents_, tokens, file_.codebook, sizes_.codes, encoder_.code_width(), ids)) {
+    return fail(error, status::not_finite, "the motion's features are too large to be encoded");
+  }
+  return true;
+}
+
+bool Model::embed_text(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
+                       float* embedding, Error& error) const noexcept {
+  if (!sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
+  if (!read_words(workspace, text, bytes, error)) return false;
+  TextEncoder::Scratch& words = workspace.reading_.text;
+  text_.begin(words, workspace.pieces_, workspace.piece_count_);
+  while (text_.advance(executor, words)) {
+  }
+  text_.embedding(executor, words, embedding);
+  return true;
+}
+
+bool Model::embed_motion(Workspace& workspace, const Executor& executor, const float* features, std::size_t frames,
+                         float* embedding, Error& error) const noexcept {
+  if (!sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
+  const std::size_t tokens = std::min(frames / kFramesPerToken, sizes_.max_tokens);
+  if (tokens < 1) {
+    return fail(error, status::invalid_argument, "the motion has %zu frames, expected at least %zu", frames,
+                kFramesPerToken);
+  }
+  const bool own = file_.has_motion_encoder;
+  if (!latents(workspace, executor, own ? motion_encoder_ : encoder_,
+               own ? workspace.encoding_.motion_encoder : workspace.encoding_.encoder, features, tokens, error)) {
+    return false;
+  }
+  Workspace::Reading& reading = workspace.reading_;
+  reading.latents.prepare(executor, workspace.latents_, motion_memory_.inputs(), tokens);
+  LinearCall memory;
+  memory.out = reading.queries.memory;
+  motion_memory_.run(executor, reading.latents, memory);
+  queries_.begin(reading.queries, tokens);
+  while (queries_.advance(executor, reading.queries)) {
+  }
+  const std::size_t width = sizes_.embedding_width, count = queries_.count();
+  reading.queries.stream.normalise(executor, reading.queries.stream.x, count);
+  LinearCall embed;
+  embed.out = float_rows(reading.embeddings, width);
+  motion_embedding_.run(executor, reading.queries.stream.input, embed);
+  std::fill_n(embedding, width, 0.0f);
+  for (std::size_t query = 0; query < count; ++query) {
+    float* row = reading.embeddings + query * width;
+    to_unit(row, width);
+    for (std::size_t i = 0; i < width; ++i) embedding[i] += row[i];
+  }
+  to_unit(embedding, width);
+  return true;
+}
+
+std::size_t Workspace::bytes(const Model& model, const WorkspaceOptions& options) noexcept {
+  Workspace measured;
+  Arena arena;
+  measured.lay_out(model, std::max(options.max_tokens, model.sizes_.max_tokens), arena);
+  return measured.used_;
+}
+
+bool Workspace::create(const Model& model, const WorkspaceOptions& options, const Allocator& allocator,
+                       Error& error) noexcept {
+  try {
+    memory_ = Buffer<unsigned char>(bytes(model, options), allocator);
+  } catch (const std::bad_alloc&) {
+    return fail(error, status::out_of_memory, "there is not enough memory for a workspace of %zu bytes",
+                bytes(model, options));
+  }
+  Arena arena(memory_.data(), memory_.size());
+  lay_out(model, std::max(options.max_tokens, model.sizes_.max_tokens), arena);
+  if (model.sizes_.makes_motions) first_step_.clear(model.generator_);
+  return true;
+}
+
+void Workspace::lay_out(const Model& model, std::size_t max_tokens, Arena& arena) noexcept {
+  const ModelSizes& sizes = model.sizes_;
+  const Kernels& kernels = *model.kernels_;
+  model_ = &model;
+  max_tokens_ = max_tokens;
+  pieces_ = arena.take<std::int64_t>(sizes.max_text_tokens);
+  condition_ = arena.take<float>(sizes.condition_width);
+  ids_ = arena.take<std::int64_t>(sizes.max_tokens);
+  features_ = arena.take<float>(sizes.max_tokens * kFramesPerToken * sizes.features);
+  latents_ = arena.take<float>(max_tokens * std::max(model.encoder_.code_width(), model.motion_encoder_.code_width()));
+  if (sizes.makes_motions) first_step_ = Generator::FirstStep(model.generator_, arena);
+
+  const std::size_t shared = arena.used();
+  used_ = shared;
+  const auto next = [&] {
+    used_ = std::max(used_, arena.used());
+    arena.rewind(shared);
+  };
+  reading_.text = TextEncoder::Scratch(model.text_, arena);
+  reading_.queries = Queries::Scratch(model.queries_, std::max(sizes.max_text_tokens, sizes.max_tokens), arena);
+  if (sizes.predicts_lengths) reading_.length = LengthPredictor::Scratch(model.length_, arena);
+  if (sizes.reads_motions) {
+    reading_.latents = LinearInput(kernels, latent_precision(model.precision_), sizes.max_tokens,
+                                   model.motion_memory_.inputs(), arena);
+    reading_.embeddings = arena.take<float>(model.queries_.count() * sizes.embedding_width);
+  }
+  next();
+  if (sizes.makes_motions) drawing_ = Generator::Scratch(model.generator_, arena);
+  next();
+  decoding_ = Decoder::Scratch(model.decoder_, max_tokens, arena);
+  next();
+  encoding_.normal = arena.take<float>(max_tokens * kFramesPerToken * sizes.features);
+  encoding_.encoder = Encoder::Scratch(model.encoder_, max_tokens, arena);
+  if (model.file_.has_motion_encoder) {
+    encoding_.motion_encoder = Encoder::Scratch(model.motion_encoder_, sizes.max_tokens, arena);
+  }
+  next();
+}
+
+bool Generation::begin(const Model& model, Workspace& workspace, const Executor& executor,
+                       const GenerationRequest& request, Error& error) noexcept {
+  phase_ = Phase::none;
+  model_ = &model;
+  workspace_ = &workspace;
+  executor_ = &executor;
+  decoding_ = request.decoding;
+  decodes_ = request.decodes;
+  tokens_ = request.tokens;
+  has_known_ = request.known != nullptr;
+  const ModelSizes& sizes = model.sizes();
+  const DecodingOptions& options = request.decoding;
+  if (!sizes.makes_motions) return fail(error, status::unsupported, kMakesNone);
+  if (tokens_ == 0 && has_known_) {
+    return fail(error, status::invalid_argument, "known tokens are given, but not how many there are");
+  }
+  if (tokens_ == 0 && !sizes.predicts_lengths) return fail(error, status::unsupported, kPredictsNone);
+  if (tokens_ > sizes.max_tokens) {
+    return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens_,
+                sizes.max_tokens);
+  }
+  if (options.steps < 1 || options.steps > std::numeric_limits<std::uint32_t>::max() - 1) {
+    return fail(error, status::invalid_argument, "the number of steps is %zu, expected at least 1", options.steps);
+  }
+  if (!std::isfinite(options.guidance_scale) || !(options.temperature > 0) || !std::isfinite(options.temperature)) {
+    return fail(error, status::invalid_argument,
+                "the guidance scale is %g and the temperature %g, expected finite numbers, the latter above 0",
+                static_cast<double>(options.guidance_scale), static_cast<double>(options.temperature));
+  }
+  if (options.top_k > sizes.codes) {
+    return fail(error, status::invalid_argument, "top_k is %zu, expected 1 to %zu", options.top_k, sizes.codes);
+  }
+  const std::int64_t pad_id = static_cast<std::int64_t>(sizes.codes) + 1;
+  for (std::size_t n = 0; has_known_ && n < tokens_; ++n) {
+    if (request.known[n] < 0 || request.known[n] > pad_id) {
+      return fail(error, status::invalid_argument, "known token %zu is %lld, expected 0 to %zu; %zu asks for one", n,
+                  static_cast<long long>(request.known[n]), sizes.codes, sizes.codes);
+    }
+  }
+  if (has_known_) std::copy_n(request.known, tokens_, workspace.ids_);
+
+  if (request.condition != nullptr) {
+    std::copy_n(request.condition, sizes.condition_width, workspace.condition_);
+    begin_drawing();
+    return true;
+  }
+  if (request.text == nullptr) return fail(error, status::invalid_argument, "a text or its condition is needed");
+  if (!model.read_words(workspace, request.text, request.text_bytes, error)) return false;
+  model.text_.begin(workspace.reading_.text, workspace.pieces_, workspace.piece_count_);
+  phase_ = Phase::text;
+  return true;
+}
+
+void Generation::begin_drawing() noexcept {
+  Workspace& workspace = *workspace_;
+  if (tokens_ == 0) {
+    tokens_ = model_->length_.predict(*executor_, workspace.reading_.length, workspace.condition_);
+    tokens_ = std::min(tokens_, model_->sizes_.max_tokens);
+  }
+  if (!has_known_) std::fill_n(workspace.ids_, tokens_, static_cast<std::int64_t>(model_->sizes_.codes));
+  model_->generator_.begin(*executor_, workspace.drawing_, decoding_, workspace.condition_, workspace.ids_, tokens_);
+  phase_ = Phase::drawing;
+}
+
+bool Generation::advance() noexcept {
+  Workspace& workspace = *workspace_;
+  const Executor& executor = *executor_;
+  Workspace::Reading& reading = workspace.reading_;
+  switch (phase_) {
+    case Phase::text:
+      if (model_->text_.advance(executor, reading.text)) break;
+      model_->text_.memory(executor, reading.text, reading.queries.memory);
+      model_->queries_.begin(reading.queries, workspace.piece_count_);
+      phase_ = Phase::queries;
+      break;
+    case Phase::queries:
+      if (model_->queries_.advance(executor, reading.queries)) break;
+      model_->queries_.mean(executor, reading.queries, workspace.condition_);
+      begin_drawing();
+      break;
+    case Phase::drawing:
+      if (model_->generator_.advance(executor, workspace.drawing_, workspace.first_step_, workspace.ids_)) break;
+      phase_ = Phase::done;
+      if (!decodes_) break;
+      model_->decoder_.begin(workspace.decoding_, workspace.ids_, tokens_);
+      phase_ = Phase::decoding;
+      break;
+    case Phase::decoding:
+      if (model_->decoder_.advance(executor, workspace.decoding_, workspace.features_)) break;
+      model_->to_units(workspace.features_, tokens_ * kFramesPerToken);
+      phase_ = Phase::done;
+      break;
+    case Phase::none:
+    case Phase::done:
+      break;
+  }
+  return phase_ != Phase::none && phase_ != Phase::done;
+}
+
+float Generation::progress() const noexcept {
+  switch (phase_) {
+    case Phase::drawing:
+      return 0.05f + 0.9f * static_cast<float>(workspace_->drawing_.step) / static_cast<float>(decoding_.steps);
+    case Phase::decoding:
+      return 0.95f;
+    case Phase::done:
+      return 1.0f;
+    default:
+      return 0.0f;
+  }
+}
+
+}  // namespace lf

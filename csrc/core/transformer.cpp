@@ -1,0 +1,95 @@
+#include "transformer.h"
+
+#include "stored.h"
+
+namespace lf {
+
+Stream::Stream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t stream_width,
+               std::size_t feedforward, float stream_epsilon, Arena& arena) noexcept
+    : width(stream_width),
+      epsilon(stream_epsilon),
+      x(arena.take<float>(max_rows * stream_width)),
+      stats(arena.take<float>(max_rows * 2)),
+      input(kernels, precision, max_rows, stream_width, arena),
+      attended(kernels, precision, max_rows, stream_width, arena),
+      hidden(kernels, precision, max_rows, feedforward, arena) {
+  const Format format = activation_format(kernels, precision);
+  qkv = {arena.take<unsigned char>(max_rows * 3 * width * format_size(format)), 3 * width, format};
+}
+
+void Stream::normalise(const Executor& executor, const float* from, std::size_t rows) noexcept {
+  LinearInput::Options options;
+  options.stats = stats;
+  options.epsilon = epsilon;
+  input.prepare(executor, from, width, rows, Preparation::normalise, options);
+}
+
+SelfAttention::SelfAttention(const Kernels& chosen, Precision precision, const LinearWeights& qkv_weights,
+                             const ResidualWeights& output_weights, std::size_t head_count, const Allocator& allocator)
+    : kernels(&chosen), heads(head_count), output(chosen, precision, stored(output_weights), allocator) {
+  if (qkv_weights.matrix.rows > 0) qkv = Linear(chosen, precision, stored(qkv_weights), allocator);
+}
+
+void SelfAttention::attend(const Executor& executor, Stream& stream, const SelfAttentionCall& call,
+                           void* scratch) const noexcept {
+  const std::size_t width = stream.width;
+  AttentionCall attended;
+  attended.batch = call.batch;
+  attended.keys = call.rows;
+  attended.queries = call.queries.data != nullptr ? call.asking : call.rows;
+  attended.heads = heads;
+  attended.head_width = width / heads;
+  attended.q = call.queries.data != nullptr ? call.queries : call.qkv;
+  attended.k = call.qkv.from_column(width);
+  attended.v = call.qkv.from_column(2 * width);
+  attended.mode = call.mode;
+  attended.positions = call.positions;
+  attended.out = stream.attended.target(attended.batch * attended.queries);
+  attention(*kernels, executor, attended, scratch);
+  stream.attended.ready(executor);
+}
+
+void SelfAttention::run(const Executor& executor, Stream& stream, std::size_t batch, std::size_t rows,
+                        AttentionMode mode, void* scratch) const noexcept {
+  stream.normalise(executor, stream.x, batch * rows);
+  LinearCall project;
+  project.out = stream.qkv;
+  qkv.run(executor, stream.input, project);
+
+  SelfAttentionCall call;
+  call.batch = batch;
+  call.rows = rows;
+  call.mode = mode;
+  call.qkv = stream.qkv;
+  attend(executor, stream, call, scratch);
+
+  LinearCall add;
+  add.residual = stream.x;
+  add.residual_stride = stream.width;
+  add.stats = stream.stats;
+  add.out = float_rows(stream.x, stream.width);
+  output.run(executor, stream.attended, add);
+}
+
+FeedForward::FeedForward(const Kernels& kernels, Precision precision, const FeedForwardWeights& weights,
+                         const Allocator& allocator)
+    : expand(kernels, precision, stored(weights.expand), allocator),
+      contract(kernels, precision, stored(weights.contract), allocator) {}
+
+void FeedForward::run(const Executor& executor, Stream& stream, float* x, std::size_t rows) const noexcept {
+  stream.normalise(executor, x, rows);
+  LinearCall widen;
+  widen.activation = Activation::gelu;
+  widen.out = stream.hidden.target(rows);
+  expand.run(executor, stream.input, widen);
+  stream.hidden.ready(executor);
+
+  LinearCall add;
+  add.residual = x;
+  add.residual_stride = stream.width;
+  add.stats = stream.stats;
+  add.out = float_rows(x, stream.width);
+  contract.run(executor, stream.hidden, add);
+}
+
+}  // namespace lf
