@@ -19,7 +19,9 @@ void tile_rows(const Tile& tile) {
   const unsigned char* b = static_cast<const unsigned char*>(tile.b);
   const size_t stride = tile.row_stride;
   typename Dot::Sum sums[kRows][kVectors];
+  LF_UNROLL
   for (int m = 0; m < kRows; ++m) {
+    LF_UNROLL
     for (int c = 0; c < kVectors; ++c) sums[m][c] = Dot::zero();
   }
   for (size_t tap = 0; tap < tile.taps; ++tap) {
@@ -39,7 +41,9 @@ void tile_rows(const Tile& tile) {
     }
   }
   unsigned char* out = static_cast<unsigned char*>(tile.out);
+  LF_UNROLL
   for (int m = 0; m < kRows; ++m) {
+    LF_UNROLL
     for (int c = 0; c < kVectors; ++c) {
       Dot::store(out + (static_cast<size_t>(m) * kVectors + static_cast<size_t>(c)) * sizeof(sums[m][c]), sums[m][c]);
     }
