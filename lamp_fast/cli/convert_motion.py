@@ -81,16 +81,15 @@ def run(args: argparse.Namespace) -> int:
 def _locked(clip):
     import numpy as np
 
-    from lamp_fast.motion.feet import foot_lock, sliding, standing
+    from lamp_fast.motion.feet import foot_lock, sliding
 
-    down = standing(clip)
     locked = foot_lock(clip)
     feet = [*clip.skeleton.left_foot, *clip.skeleton.right_foot]
     others = [joint for joint in range(clip.skeleton.num_joints) if joint not in feet]
     moved = np.linalg.norm(locked.joints - clip.joints, axis=-1)[:, others].mean()
-    before, after = sliding(clip, down), sliding(locked, down)
+    before, after = sliding(clip), sliding(locked)
     less = f", {1 - after / before:.0%} less" if before else ""
-    print(f"  standing feet slide {100 * before:.1f} cm/s, locked {100 * after:.1f} cm/s{less}")
+    print(f"  feet slide {100 * before:.1f} cm/s along the ground, locked {100 * after:.1f} cm/s{less}")
     print(f"  other joints moved {100 * moved:.2f} cm on average")
     return locked
 

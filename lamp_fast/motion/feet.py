@@ -1,22 +1,37 @@
-"""Feet on the ground: when they stand, how far they slide while they stand, and a lock that holds them in place."""
+"""Feet on the ground: when they stand, how far they slide, and a lock that holds them, with steps where they glide."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .clip import Clip
 from .rotations import qbetween, qrot
+from .steps import plan_stands
 
-LOW = 0.06  # metres over its lowest place, above which a foot does not stand
+LOW = 0.06  # metres over the ground, above which a foot does not stand
 SLOW = 0.9  # metres a second, above which a foot does not stand; HumanML3D's threshold
 SHORTEST = 3  # frames
-DRIFT = 0.12  # metres a foot may have slid from where it is held before it is let go
+NEAR = 0.5  # seconds around a frame in which the lower foot shows where the ground is, on stairs, too
 EASE = 0.2  # seconds in which a foot gets from where it was to where it is held, and back
-LIFT = 0.06  # metres by which a foot is lifted at most for a step
+LIFT = 0.08  # metres over the ground that a foot reaches in a step
 HINT = 0.05  # of the length of a foot: how far a knee counts as lying in front of a straight leg
 STRETCH = 0.999  # of the length of a leg
+
+
+def heights(clip: Clip) -> np.ndarray:
+    """(T, 4) metres of left ankle, left foot, right ankle and right foot over the ground, 0 where each stands.
+
+    The ground is where the lower foot was lowest around the frame, so that it rises on stairs, but not with a jump.
+    """
+    feet = clip.joints[:, _feet(clip), 1].astype(np.float64)
+    feet = feet - np.percentile(feet, 2, axis=0)
+    lowest, around = feet.min(axis=1), round(NEAR * clip.fps)
+    for smooth in (np.min, np.mean):
+        lowest = smooth(sliding_window_view(np.pad(lowest, around, mode="edge"), 2 * around + 1), axis=1)
+    return feet - np.minimum(lowest, feet.min(axis=1))[:, None]
 
 
 def standing(clip: Clip) -> np.ndarray:
@@ -25,10 +40,9 @@ def standing(clip: Clip) -> np.ndarray:
     Told from the joints alone, so that it holds for any motion; the contacts of a clip may say so for feet in the air.
     """
     feet = clip.joints[:, _feet(clip)].astype(np.float64)
-    low = feet[..., 1] < np.percentile(feet[..., 1], 2, axis=0) + LOW
     step = np.linalg.norm(np.diff(feet, axis=0, prepend=feet[:1]), axis=-1) * clip.fps
     step[:1] = step[1:2] if len(step) > 1 else 0
-    down = low & (step < SLOW)
+    down = (heights(clip) < LOW) & (step < SLOW)
     for foot in range(4):
         for start, end in _runs(down[:, foot]):
             if end - start < SHORTEST:
@@ -36,15 +50,17 @@ def standing(clip: Clip) -> np.ndarray:
     return down
 
 
-def sliding(clip: Clip, down: np.ndarray | None = None) -> float:
-    """Metres a second that feet move along the ground while they stand, the mean of all their frames.
+def sliding(clip: Clip) -> float:
+    """Metres a second that feet move along the ground: full on it, less above, nothing from `LOW` on; the mean of all.
 
-    down: (T, 4) bool, when they are meant to stand; told by `standing` if None.
+    Source of the weight, 2 - 2^(height / LOW): Zhang et al., Mode-Adaptive Neural Networks (2018), where LOW is 2.5 cm.
     """
-    down = standing(clip) if down is None else down
-    held = down[1:] & down[:-1]
+    if len(clip) < 2:
+        return 0.0
+    height = heights(clip)
+    weight = np.clip(2 - 2 ** ((height[1:] + height[:-1]) / (2 * LOW)), 0, 1)
     steps = np.linalg.norm(np.diff(clip.joints[:, _feet(clip)][..., [0, 2]], axis=0), axis=-1)
-    return float(steps[held].mean() * clip.fps) if held.any() else 0.0
+    return float((weight * steps).mean() * clip.fps)
 
 
 def _feet(clip: Clip) -> list[int]:
@@ -59,15 +75,20 @@ def _runs(down: np.ndarray) -> np.ndarray:
 def foot_lock(clip: Clip) -> Clip:
     """Hold each foot where it stands; knees bend as they must, everything else stays where it is.
 
-    While ankle or toe stands it moves no further along the ground; the other one goes with it, or is held, too. A foot
-    that would have to be held more than `DRIFT` from where it was takes a step instead: it is let go, lifted, and held
-    again. Before and after it eases from where it was to where it is held, and back.
+    A foot near the ground either stands, and moves no further along it, or takes a step: `steps.plan_stands` chooses.
+    Ankle and toe are held each by itself where both are near the ground, else one goes with the other.
     """
     joints = clip.joints.astype(np.float64)
-    down = standing(clip)
-    ease = max(1, round(EASE * clip.fps))
+    height = heights(clip)
+    busy = np.zeros(len(clip), dtype=bool)
     for side, (ankle, toe) in enumerate((clip.skeleton.left_foot, clip.skeleton.right_foot)):
-        shift = _corrections(joints[:, [ankle, toe]], down[:, 2 * side : 2 * side + 2], ease)
+        places, high = joints[:, [ankle, toe]], height[:, 2 * side : 2 * side + 2]
+        way = _way(places, high < LOW)
+        stands = plan_stands(way.mean(axis=1)[:, [0, 2]], (high < LOW).any(axis=1), busy, clip.fps)
+        shift = _shifts(places, way, high, stands, clip.fps)
+        busy = np.ones(len(clip), dtype=bool)
+        for start, end in stands:
+            busy[start:end] = False
         knee = clip.skeleton.parents[ankle]
         target = joints[:, ankle] + shift[:, 0]
         front = joints[:, toe] - joints[:, ankle]
@@ -77,51 +98,65 @@ def foot_lock(clip: Clip) -> Clip:
     return replace(clip, joints=joints)
 
 
-def _corrections(places: np.ndarray, down: np.ndarray, ease: int) -> np.ndarray:
-    """What to add (T, 2, 3) to ankle and toe (T, 2, 3) of a foot, so that neither slides while it is `down` (T, 2)."""
-    held = down[1:] & down[:-1]
-    moves = np.where(held[..., None], -np.diff(places, axis=0), 0) * [1, 0, 1]
+def _way(places: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """(T, 2, 3) how far ankle and toe (T, 2, 3) have slid along the ground: their moves while they are `low` (T, 2)."""
+    held = low[1:] & low[:-1]
+    moves = np.where(held[..., None], np.diff(places, axis=0), 0) * [1, 0, 1]
     alone = held != held[:, ::-1]
     moves = np.where(alone[..., None] & ~held[..., None], moves[:, ::-1], moves)
-    path = np.concatenate([np.zeros((1, 2, 3)), moves.cumsum(axis=0)])
+    return np.concatenate([np.zeros((1, 2, 3)), moves.cumsum(axis=0)])
 
+
+def _shifts(
+    places: np.ndarray, way: np.ndarray, high: np.ndarray, stands: list[tuple[int, int]], fps: float
+) -> np.ndarray:
+    """What to add (T, 2, 3) to ankle and toe (T, 2, 3), so that neither moves along its `way` while the foot stands.
+
+    high: (T, 2) metres over the ground. A foot is held at the middle of the way that it slid.
+    """
     shift = np.zeros_like(places)
-    stands = []
-    for start, end in _runs(down.any(axis=1)):
-        while end - start >= SHORTEST:
-            way, stop = path[start:end] - path[start], end
-            while _reach(way[: stop - start]) > DRIFT:
-                stop -= 1
-            shift[start:stop] = way[: stop - start] - way[: stop - start].mean(axis=(0, 1))
-            stands.append((start, stop, end))
-            start = stop + ease
-    _ease_between(shift, stands, ease)
+    for start, end in stands:
+        shift[start:end] = way[start:end].mean(axis=0) - way[start:end]
+    ends = [0, *(end for _, end in stands)]
+    starts = [*(start for start, _ in stands), len(places)]
+    for start, end in zip(ends, starts) if stands else ():
+        if end > start:
+            shift[start:end] = _step(places, way, high, shift, start, end, round(EASE * fps))
     return shift
 
 
-def _reach(path: np.ndarray) -> float:
-    return float(np.linalg.norm(path - path.mean(axis=(0, 1)), axis=-1).max())
+def _step(
+    places: np.ndarray, way: np.ndarray, high: np.ndarray, shift: np.ndarray, start: int, end: int, ease: int
+) -> np.ndarray:
+    """The shifts of a foot in the frames [start, end) between two stands, or before the first, or after the last.
 
+    It goes its own way, bent to where it is held before and after; it leaves late and arrives early, less so where it
+    is in the air by itself; and it is lifted where it is not high enough.
+    """
+    frames, taken, lands = end - start, start > 0, end < len(places)
+    before = shift[start - 1] if taken else np.zeros((2, 3))
+    after = shift[end] if lands else np.zeros((2, 3))
+    fade = _rise(frames)[:, None, None]
+    bent = before * (1 - fade) + after * fade
+    middle = (frames + 1) // 2 if taken and lands else frames if taken else 0
+    pace = np.ones(frames)
+    if high[start:end].min(axis=1).max() > LOW:
+        ease //= 4
+    ramp = _rise(max(1, min(ease, max(middle, frames - middle))))
+    pace[: len(ramp)] *= ramp if taken else 1
+    pace[frames - len(ramp) :] *= ramp[::-1] if lands else 1
+    held = np.empty_like(bent)
+    held[:middle] = way[start - 1] + before
+    held[middle:] = way[min(end, len(way) - 1)] + after
+    free = way[start:end] + bent
+    moves = held + pace[:, None, None] * (free - held) - way[start:end]
 
-def _ease_between(shift: np.ndarray, stands: list[tuple[int, int, int]], ease: int) -> None:
-    """Fill the frames between stands. stands: (first frame, the one after the last, the one after the whole run)."""
-    for (_, stop, end), (start, _, _) in zip(stands, stands[1:]):
-        gap = start - stop
-        if gap > 2 * ease:
-            fade = _rise(ease)[:, None, None]
-            shift[stop : stop + ease] = shift[stop - 1] * (1 - fade)
-            shift[start - ease : start] = shift[start] * fade
-            continue
-        fade = _rise(gap)[:, None, None]
-        shift[stop:start] = shift[stop - 1] * (1 - fade) + shift[start] * fade
-        if end > stop:  # a step
-            height = min(LIFT, 0.5 * float(np.linalg.norm(shift[start] - shift[stop - 1], axis=-1).max()))
-            shift[stop:start, :, 1] += height * np.sin(np.pi * (np.arange(gap) + 1) / (gap + 1))[:, None]
-    if stands:
-        first, last = stands[0][0], stands[-1][1]
-        lead, tail = min(ease, first), min(ease, len(shift) - last)
-        shift[first - lead : first] = shift[first] * _rise(ease)[ease - lead :, None, None]
-        shift[last : last + tail] = shift[last - 1] * _rise(ease)[::-1][:tail, None, None]
+    first, last = max(start - 1, 0), min(end, len(places) - 1)
+    length = np.linalg.norm((places[last] + after - places[first] - before)[:, [0, 2]], axis=-1).mean()
+    part = (np.arange(frames) + 1) / (frames + 1)
+    arc = np.sin(np.pi * (part if taken and lands else part / 2 if taken else (1 + part) / 2))
+    moves[..., 1] += np.maximum(min(LIFT, 0.4 * length) * arc - high[start:end].min(axis=1), 0)[:, None]
+    return moves
 
 
 def _rise(frames: int) -> np.ndarray:
