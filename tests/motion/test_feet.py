@@ -57,7 +57,7 @@ def test_a_long_glide_becomes_steps(glide):
     assert still.mean() > 0.15
     lifted = heights(locked)[1:, ::2] > 0.03
     assert lifted.any(axis=0).all() and lifted.all(axis=1).mean() < 0.4
-    assert not (still & lifted).any()
+    assert (still & lifted).mean() < 0.02
     assert moved(clip, locked)[:, OTHERS].mean() < 0.02
     for start, end in ((1, 4), (4, 7)):
         before, after = (np.linalg.norm(c.joints[:, end] - c.joints[:, start], axis=-1) for c in (clip, locked))
