@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include "bindings.h"
 #include "codebook.h"
 #include "philox.h"
 
@@ -60,4 +61,5 @@ PYBIND11_MODULE(_native, module) {
              py::arg("num_positions"), py::arg("num_codes"),
              "seeds (B,) int64, samples (B,) int64 -> (B, N, K) float32 in [0, 1) by Philox-4x32-10. "
              "ValueError: wrong shape or dtype.");
+  bind_motion(module);
 }

@@ -1,0 +1,6 @@
+// The parts of lamp_fast._native, each in a file of its own.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+void bind_motion(pybind11::module_& module);
