@@ -30,34 +30,6 @@ const unsigned char* row_of(const Rows& rows, std::size_t row, std::size_t colum
   return static_cast<const unsigned char*>(rows.from_row(row).from_column(column).data);
 }
 
-// keys (length, width) -> (panels, groups, panel, group): keys are the columns, what is summed is the head's width.
-void pack_keys(const Rows& k, std::size_t row, std::size_t column, std::size_t length, std::size_t width,
-               const TileKernel& kernel, const Sizes& sizes, unsigned char* out) noexcept {
-  const std::size_t size = format_size(k.format), group = kernel.group, panel = kernel.panel;
-  std::memset(out, 0, sizes.packed_keys);
-  for (std::size_t n = 0; n < length; ++n) {
-    const unsigned char* from = row_of(k, row + n, column);
-    unsigned char* to = out + (n / panel * sizes.width_groups * panel + n % panel) * group * size;
-    std::size_t d = 0;
-    for (; d + group <= width; d += group) std::memcpy(to + d * panel * size, from + d * size, group * size);
-    if (d < width) std::memcpy(to + d * panel * size, from + d * size, (width - d) * size);
-  }
-}
-
-// values (length, width) -> (panels, groups, panel, group): the head's width are the columns, what is summed is the keys.
-void pack_values(const Rows& v, std::size_t row, std::size_t column, std::size_t length, std::size_t width,
-                 const TileKernel& kernel, const Sizes& sizes, unsigned char* out) noexcept {
-  const std::size_t size = format_size(v.format), group = kernel.group, panel = kernel.panel;
-  std::memset(out, 0, sizes.packed_values);
-  for (std::size_t n = 0; n < length; ++n) {
-    const unsigned char* from = row_of(v, row + n, column);
-    for (std::size_t d = 0; d < width; ++d) {
-      const std::size_t place = ((d / panel * sizes.key_groups + n / group) * panel + d % panel) * group + n % group;
-      std::memcpy(out + place * size, from + d * size, size);
-    }
-  }
-}
-
 void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t sample, std::size_t head,
                  unsigned char* scratch) noexcept {
   const Format format = call.q.format;
@@ -80,8 +52,8 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
   float* scores = reinterpret_cast<float*>(packed_values + sizes.packed_values);
   unsigned char* weights = packed_values + sizes.packed_values + sizes.scores;
   const std::size_t weights_stride = sizes.weights / kernel.tile_rows, scores_stride = sizes.key_panels * panel;
-  pack_keys(call.k, first_key, column, length, width, kernel, sizes, packed_keys);
-  pack_values(call.v, first_key, column, length, width, kernel, sizes, packed_values);
+  kernels.pack_keys({row_of(call.k, first_key, column), call.k.stride, length, width, format, packed_keys});
+  kernels.pack_values({row_of(call.v, first_key, column), call.v.stride, length, width, format, packed_values});
 
   alignas(kAlignment) float tile[kMaxTileRows * kMaxPanel];
   float inverse_sums[kMaxTileRows];
@@ -92,10 +64,7 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
     const std::size_t query = t * queries / tiles, rows = (t + 1) * queries / tiles - query;
     for (std::size_t p = 0; p < sizes.key_panels; ++p) {
       kernel.run({row_of(call.q, first_query + query, column), call.q.stride * size, 0, rows,
-                  packed_keys + p * sizes.width_groups * cell, 1, sizes.width_groups, tile});
-      for (std::size_t m = 0; m < rows; ++m) {
-        std::memcpy(scores + m * scores_stride + p * panel, tile + m * panel, panel * sizeof(float));
-      }
+                  packed_keys + p * sizes.width_groups * cell, 1, sizes.width_groups, scores + p * panel, scores_stride});
     }
     for (std::size_t m = 0; m < rows; ++m) {
       const std::size_t index = first_query + query + m;
@@ -110,7 +79,7 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
     }
     for (std::size_t p = 0; p < sizes.width_panels; ++p) {
       kernel.run({weights, weights_stride, 0, rows, packed_values + p * sizes.key_groups * cell, 1, sizes.key_groups,
-                  tile});
+                  tile, panel});
       const Rows out = call.out.from_row(first_query + query).from_column(column + p * panel);
       const std::size_t columns = width - p * panel < panel ? width - p * panel : panel;
       kernels.scale(tile, rows, columns, inverse_sums, out.data, out.stride, out.format);

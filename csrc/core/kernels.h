@@ -26,7 +26,8 @@ struct Tile {
   std::size_t rows;                    // 1 .. tile_rows
   const void* b;                       // (taps, groups, panel, group)
   std::size_t taps, groups;
-  void* out;  // (rows, panel) float, or int32 where the rows are u8
+  void* out;               // (rows, panel) float, or int32 where the rows are u8
+  std::size_t out_stride;  // in elements
 };
 
 struct TileKernel {
@@ -81,12 +82,23 @@ struct SoftmaxRow {
   float* sum;        // of the weights as they were rounded
 };
 
+// Rows (count, width) of keys or values, packed as a tile reads a weight: for keys the rows are its columns, for values
+// what is summed. Places beyond `count` and `width` hold zeros where a sum would meet them.
+struct PackedRows {
+  const void* rows;
+  std::size_t stride, count, width;  // stride in elements
+  Format format;                     // f32 or bf16
+  void* out;
+};
+
 struct Kernels {
   Isa isa;
   TileKernel tile[3];  // by Format; run is nullptr where the instruction set gains nothing from the format
   void (*finish)(const void* tile, std::size_t rows, std::size_t columns, const Finish&);
   void (*prepare)(const PreparedRow&);
   void (*softmax)(const SoftmaxRow&);
+  void (*pack_keys)(const PackedRows&);
+  void (*pack_values)(const PackedRows&);
   // out[m][c] = tile[m][c] * row_scale[m]
   void (*scale)(const float* tile, std::size_t rows, std::size_t columns, const float* row_scale, void* out,
                 std::size_t out_stride, Format out_format);

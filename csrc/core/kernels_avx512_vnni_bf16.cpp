@@ -19,6 +19,6 @@ namespace lf {
 extern const Kernels kKernelsAvx512VnniBf16;
 const Kernels kKernelsAvx512VnniBf16 = {Isa::avx512_vnni_bf16,
   {tile_kernel<Dot32>(1), tile_kernel<Dot16>(2), tile_kernel<Dot8>(4)},
-  &finish, &prepare_row, &softmax, &scale_rows, &convert, &exp_all, &log_all, &gelu_all, &dot};
+  &finish, &prepare_row, &softmax, &pack_keys, &pack_values, &scale_rows, &convert, &exp_all, &log_all, &gelu_all, &dot};
 
 }  // namespace lf

@@ -1,8 +1,8 @@
 // The kernels of one instruction set, written over the vector type that the including file defines before it:
 //
-//   struct V: kWidth; Float, Int; load, load_part, store, store_part, set, add, sub, mul, div, fma (a b + c), max, min,
-//             sum, greatest, from_int, round_to_int, shift_left, bits, floats, select_less, and the conversions below
-//   struct Dot32, and Dot16, Dot8 where kHas16, kHas8: what the tile kernels multiply with
+//   struct V: vectors of kWidth numbers; simd_portable.h says in plain C++ what each function does
+//   struct Dot32, Dot16, Dot8: what the tile kernels multiply with, where there is one
+//   kPanelVectors, kTileRows: the size of a tile; LF_UNROLL
 //
 // Everything here is local to the including file, and none of it calls an inline function of the standard library: the
 // linker may keep any one copy of such a function, and must not keep one with instructions that other machines lack.
@@ -45,7 +45,7 @@ void tile_rows(const Tile& tile) {
   for (int m = 0; m < kRows; ++m) {
     LF_UNROLL
     for (int c = 0; c < kVectors; ++c) {
-      Dot::store(out + (static_cast<size_t>(m) * kVectors + static_cast<size_t>(c)) * sizeof(sums[m][c]), sums[m][c]);
+      Dot::store(out + (static_cast<size_t>(m) * tile.out_stride + static_cast<size_t>(c) * V::kWidth) * 4, sums[m][c]);
     }
   }
 }
@@ -110,11 +110,31 @@ inline V::Float gelu_of(V::Float x) {
   return V::mul(x, phi);
 }
 
+// Calls function(i, n) for the vectors that cover `count` numbers: n is Whole, but for the last a number of places.
+struct Whole {};
+template <class Function>
+inline void cover(size_t count, Function function) {
+  size_t i = 0;
+  for (; i + V::kWidth <= count; i += V::kWidth) function(i, Whole());
+  if (i < count) function(i, count - i);
+}
+
+inline V::Float load(const float* p, Whole) { return V::load(p); }
+inline V::Float load(const float* p, size_t n) { return V::load_part(p, n); }
+inline void store(float* p, V::Float a, Whole) { V::store(p, a); }
+inline void store(float* p, V::Float a, size_t n) { V::store_part(p, a, n); }
+inline void store_bf16(uint16_t* p, V::Float a, Whole) { V::store_bf16(p, a, V::kWidth); }
+inline void store_bf16(uint16_t* p, V::Float a, size_t n) { V::store_bf16(p, a, n); }
+inline void store_u8(uint8_t* p, V::Float a, Whole) { V::store_u8(p, a, V::kWidth); }
+inline void store_u8(uint8_t* p, V::Float a, size_t n) { V::store_u8(p, a, n); }
+inline V::Float part(V::Float a, Whole) { return a; }
+inline V::Float part(V::Float a, size_t n) { return V::part(a, n); }
+inline V::Float part_or(V::Float a, Whole, V::Float) { return a; }
+inline V::Float part_or(V::Float a, size_t n, V::Float rest) { return V::part_or(a, n, rest); }
+
 template <class Function>
 void map(const float* x, size_t count, float* out, Function function) {
-  size_t i = 0;
-  for (; i + V::kWidth <= count; i += V::kWidth) V::store(out + i, function(V::load(x + i)));
-  if (i < count) V::store_part(out + i, function(V::load_part(x + i, count - i)), count - i);
+  cover(count, [=](size_t i, auto n) { store(out + i, function(load(x + i, n)), n); });
 }
 
 void exp_all(const float* x, size_t count, float* out) {
@@ -143,22 +163,17 @@ float dot(const float* a, const float* b, size_t count) {
 
 // ---- rows on their way in and out
 
-inline void store_as(Format format, void* out, size_t i, V::Float value, size_t count) {
+template <class N>
+inline void store_as(Format format, void* out, size_t i, V::Float value, N n) {
   if (format == Format::f32) {
-    V::store_part(static_cast<float*>(out) + i, value, count);
+    store(static_cast<float*>(out) + i, value, n);
   } else {
-    V::store_bf16(static_cast<uint16_t*>(out) + i, value, count);
+    store_bf16(static_cast<uint16_t*>(out) + i, value, n);
   }
 }
 
-// The number of columns a vector at `i` covers.
-inline size_t left_of(size_t count, size_t i) { return count - i < V::kWidth ? count - i : V::kWidth; }
-
 void convert(const float* x, size_t count, Format format, void* out) {
-  for (size_t i = 0; i < count; i += V::kWidth) {
-    const size_t left = left_of(count, i);
-    store_as(format, out, i, V::load_part(x + i, left), left);
-  }
+  cover(count, [=](size_t i, auto n) { store_as(format, out, i, load(x + i, n), n); });
 }
 
 void zero(void* out, size_t first, size_t end) {
@@ -166,62 +181,56 @@ void zero(void* out, size_t first, size_t end) {
   for (size_t i = first; i < end; ++i) bytes[i] = 0;
 }
 
-void prepare_row(const PreparedRow& row) {
-  const float* x = row.x;
+// value(i, n): the numbers of the row as they are to be stored.
+template <class Value>
+inline void store_row(const PreparedRow& row, Value value) {
   const size_t width = row.width;
-  V::Float shift = V::set(0.0f), factor = V::set(1.0f);
-  if (row.preparation == Preparation::normalise) {
-    const V::Float nothing = V::set(0.0f);
-    V::Float sum = nothing;
-    for (size_t i = 0; i < width; i += V::kWidth) sum = V::add(sum, V::load_part(x + i, left_of(width, i)));
-    const float mean = V::sum(sum) / static_cast<float>(width);
-    shift = V::set(mean);
-    V::Float squares = nothing;
-    for (size_t i = 0; i < width; i += V::kWidth) {
-      const size_t left = left_of(width, i);
-      const V::Float difference = V::part(V::sub(V::load_part(x + i, left), shift), left);
-      squares = V::fma(difference, difference, squares);
-    }
-    const float deviation = V::square_root(V::sum(squares) / static_cast<float>(width) + row.epsilon);
-    factor = V::set(1.0f / deviation);
-    if (row.stats != nullptr) {
-      row.stats[0] = mean;
-      row.stats[1] = 1.0f / deviation;
-    }
-  }
-  const V::Float least = V::set(row.preparation == Preparation::relu ? 0.0f : -__builtin_huge_valf());
-  const auto value = [&](size_t i, size_t left) {
-    // The value second: a NaN stays one.
-    return V::max(least, V::mul(V::sub(V::load_part(x + i, left), shift), factor));
-  };
-
   if (row.format != Format::u8) {
-    for (size_t i = 0; i < width; i += V::kWidth) {
-      const size_t left = left_of(width, i);
-      store_as(row.format, row.out, i, value(i, left), left);
-    }
+    cover(width, [&](size_t i, auto n) { store_as(row.format, row.out, i, value(i, n), n); });
     const size_t size = row.format == Format::f32 ? 4 : 2;
     return zero(row.out, width * size, row.padded * size);
   }
 
   // The numbers 0 .. 255 span what the row holds.
   V::Float low = V::set(__builtin_huge_valf()), high = V::set(-__builtin_huge_valf());
-  for (size_t i = 0; i < width; i += V::kWidth) {
-    const size_t left = left_of(width, i);
-    const V::Float v = value(i, left);
-    low = V::min(low, V::part_or(v, left, low));
-    high = V::max(high, V::part_or(v, left, high));
-  }
+  cover(width, [&](size_t i, auto n) {
+    const V::Float v = value(i, n);
+    low = V::min(low, part_or(v, n, low));
+    high = V::max(high, part_or(v, n, high));
+  });
   const float offset = V::least(low), range = V::greatest(high) - offset;
   const float scale = range > 0.0f ? range / 255.0f : 1.0f;
   *row.offset = offset;
   *row.scale = scale;
   const V::Float origin = V::set(offset), inverse = V::set(1.0f / scale);
-  for (size_t i = 0; i < width; i += V::kWidth) {
-    const size_t left = left_of(width, i);
-    V::store_u8(static_cast<uint8_t*>(row.out) + i, V::mul(V::sub(value(i, left), origin), inverse), left);
-  }
+  cover(width, [&](size_t i, auto n) {
+    store_u8(static_cast<uint8_t*>(row.out) + i, V::mul(V::sub(value(i, n), origin), inverse), n);
+  });
   zero(row.out, width, row.padded);
+}
+
+void prepare_row(const PreparedRow& row) {
+  const float* x = row.x;
+  if (row.preparation == Preparation::plain) return store_row(row, [=](size_t i, auto n) { return load(x + i, n); });
+  if (row.preparation == Preparation::relu) {
+    // The value second: a NaN stays one.
+    return store_row(row, [=](size_t i, auto n) { return V::max(V::set(0.0f), load(x + i, n)); });
+  }
+  V::Float sum = V::set(0.0f), squares = sum;
+  cover(row.width, [&](size_t i, auto n) { sum = V::add(sum, load(x + i, n)); });
+  const float mean = V::sum(sum) / static_cast<float>(row.width);
+  const V::Float shift = V::set(mean);
+  cover(row.width, [&](size_t i, auto n) {
+    const V::Float difference = part(V::sub(load(x + i, n), shift), n);
+    squares = V::fma(difference, difference, squares);
+  });
+  const float inverse = 1.0f / V::square_root(V::sum(squares) / static_cast<float>(row.width) + row.epsilon);
+  if (row.stats != nullptr) {
+    row.stats[0] = mean;
+    row.stats[1] = inverse;
+  }
+  const V::Float factor = V::set(inverse);
+  store_row(row, [=](size_t i, auto n) { return V::mul(V::sub(load(x + i, n), shift), factor); });
 }
 
 template <bool kInt, bool kResidual, bool kNorm, class Activate>
@@ -244,8 +253,7 @@ void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& f,
       }
     }
     unsigned char* out = static_cast<unsigned char*>(f.out) + m * f.out_stride * size;
-    for (size_t c = 0; c < columns; c += V::kWidth) {
-      const size_t left = left_of(columns, c);
+    cover(columns, [&](size_t c, auto n) {
       V::Float y = V::load(f.bias + c);
       if (kInt) {
         const V::Float sum = V::from_int(static_cast<const int32_t*>(tile) + m * kPanel + c);
@@ -255,15 +263,15 @@ void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& f,
       }
       y = activate(y);
       if (kResidual) {
-        V::Float r = V::load_part(residual + c, left);
+        V::Float r = load(residual + c, n);
         if (kNorm) {
           r = V::mul(V::sub(r, mean), inverse);
           r = V::fma(r, V::load(f.norm_scale + c), V::load(f.norm_shift + c));
         }
         y = V::add(y, r);
       }
-      store_as(f.out_format, out, c, y, left);
-    }
+      store_as(f.out_format, out, c, y, n);
+    });
   }
 }
 
@@ -297,24 +305,22 @@ void finish(const void* tile, size_t rows, size_t columns, const Finish& f) {
 // ---- attention
 
 void softmax(const SoftmaxRow& row) {
-  const V::Float scale = V::set(row.scale), one = V::set(1.0f), none = V::set(0.0f);
+  const V::Float scale = V::set(row.scale), one = V::set(1.0f);
   V::Float greatest = V::set(-__builtin_huge_valf());
-  for (size_t i = 0; i < row.keys; i += V::kWidth) {
-    const size_t left = left_of(row.keys, i);
-    V::Float score = V::mul(V::load_part(row.scores + i, left), scale);
+  cover(row.keys, [&](size_t i, auto n) {
+    V::Float score = V::mul(load(row.scores + i, n), scale);
     if (i < row.near) score = V::add(score, row.near - i < V::kWidth ? V::part(one, row.near - i) : one);
-    V::store_part(row.scores + i, score, left);
-    greatest = V::max(greatest, V::part_or(score, left, greatest));
-  }
+    store(row.scores + i, score, n);
+    greatest = V::max(greatest, part_or(score, n, greatest));
+  });
   const V::Float top = V::set(V::greatest(greatest));
-  V::Float sum = none;
-  for (size_t i = 0; i < row.keys; i += V::kWidth) {
-    const size_t left = left_of(row.keys, i);
-    V::Float weight = V::part(exp_of(V::sub(V::load_part(row.scores + i, left), top)), left);
+  V::Float sum = V::set(0.0f);
+  cover(row.keys, [&](size_t i, auto n) {
+    V::Float weight = part(exp_of(V::sub(load(row.scores + i, n), top)), n);
     if (row.format == Format::bf16) weight = V::rounded_to_bf16(weight);
-    store_as(row.format, row.out, i, weight, left);
+    store_as(row.format, row.out, i, weight, n);
     sum = V::add(sum, weight);
-  }
+  });
   *row.sum = V::sum(sum);
   const size_t size = row.format == Format::f32 ? 4 : 2;
   zero(row.out, row.keys * size, row.padded * size);
@@ -327,8 +333,56 @@ void scale_rows(const float* tile, size_t rows, size_t columns, const float* row
   for (size_t m = 0; m < rows; ++m) {
     const V::Float factor = V::set(row_scale[m]);
     unsigned char* row = static_cast<unsigned char*>(out) + m * out_stride * size;
-    for (size_t c = 0; c < columns; c += V::kWidth) {
-      store_as(out_format, row, c, V::mul(V::load(tile + m * kPanel + c), factor), left_of(columns, c));
+    cover(columns, [&](size_t c, auto n) {
+      store_as(out_format, row, c, V::mul(V::load(tile + m * kPanel + c), factor), n);
+    });
+  }
+}
+
+// Four bytes, one number or a pair, stay together, so that both formats are columns of four bytes to be turned.
+void pack_keys(const PackedRows& keys) {
+  constexpr size_t kPanel = kPanelVectors * V::kWidth;
+  const size_t size = keys.format == Format::f32 ? 4 : 2, groups = (keys.width * size + 3) / 4;
+  const size_t row_bytes = keys.stride * size;
+  const unsigned char* rows = static_cast<const unsigned char*>(keys.rows);
+  uint32_t* out = static_cast<uint32_t*>(keys.out);
+  for (size_t n = 0; n < keys.count; n += V::kWidth) {
+    const size_t count = keys.count - n < V::kWidth ? keys.count - n : V::kWidth;
+    uint32_t* panel = out + n / kPanel * groups * kPanel + n % kPanel;
+    size_t g = 0;
+    for (; g + V::kWidth <= groups; g += V::kWidth) {
+      V::turn(rows + n * row_bytes + 4 * g, row_bytes, count, panel + g * kPanel, kPanel);
+    }
+    for (; g < groups; ++g) {
+      for (size_t i = 0; i < count; ++i) __builtin_memcpy(panel + g * kPanel + i, rows + (n + i) * row_bytes + 4 * g, 4);
+    }
+  }
+}
+
+void pack_values(const PackedRows& values) {
+  constexpr size_t kPanel = kPanelVectors * V::kWidth;
+  const size_t panels = (values.width + kPanel - 1) / kPanel;
+  for (size_t p = 0; p < panels; ++p) {
+    const size_t first = p * kPanel, columns = values.width - first < kPanel ? values.width - first : kPanel;
+    if (values.format == Format::f32) {
+      const float* rows = static_cast<const float*>(values.rows) + first;
+      float* out = static_cast<float*>(values.out) + p * values.count * kPanel;
+      for (size_t n = 0; n < values.count; ++n) {
+        cover(columns, [=](size_t c, auto left) {
+          V::store(out + n * kPanel + c, load(rows + n * values.stride + c, left));
+        });
+      }
+    } else {
+      const uint16_t* rows = static_cast<const uint16_t*>(values.rows) + first;
+      uint16_t* out = static_cast<uint16_t*>(values.out) + p * ((values.count + 1) / 2) * 2 * kPanel;
+      for (size_t n = 0; n < values.count; n += 2) {
+        const uint16_t* one = rows + n * values.stride;
+        const uint16_t* two = n + 1 < values.count ? one + values.stride : nullptr;
+        for (size_t c = 0; c < columns; c += V::kWidth) {
+          const size_t left = columns - c < V::kWidth ? columns - c : V::kWidth;
+          V::store_pairs(out + n * kPanel + 2 * c, one + c, two == nullptr ? nullptr : two + c, left);
+        }
+      }
     }
   }
 }

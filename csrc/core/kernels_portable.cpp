@@ -18,6 +18,6 @@ namespace lf {
 extern const Kernels kKernelsPortable;
 const Kernels kKernelsPortable = {Isa::portable,
                                   {tile_kernel<Dot32>(1), {}, tile_kernel<Dot8>(4)},
-                                  &finish, &prepare_row, &softmax, &scale_rows, &convert, &exp_all, &log_all, &gelu_all, &dot};
+                                  &finish, &prepare_row, &softmax, &pack_keys, &pack_values, &scale_rows, &convert, &exp_all, &log_all, &gelu_all, &dot};
 
 }  // namespace lf

@@ -222,7 +222,7 @@ void Linear::run(const Executor& executor, const Product& product, const LinearC
       for (std::size_t t = first_tile; t < end_tile; ++t) {
         const std::size_t row = t * product.rows / tiles, rows = (t + 1) * product.rows / tiles - row;
         kernel.run({product.a + row * product.row_stride, product.row_stride, product.tap_stride, rows,
-                    panels_.data() + p * panel_bytes_, taps_, groups_, sums});
+                    panels_.data() + p * panel_bytes_, taps_, groups_, sums, panel});
         Finish finish{};
         finish.bias = bias_.data() + column;
         if (format_ == Format::u8) {

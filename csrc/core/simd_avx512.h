@@ -75,6 +75,42 @@ struct V {
     a = _mm512_min_ps(_mm512_max_ps(a, _mm512_setzero_ps()), _mm512_set1_ps(255.0f));
     _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
   }
+
+  // `count` rows of sixteen times four bytes become columns; what lies beyond them is zero.
+  static void turn(const unsigned char* rows, size_t row_bytes, size_t count, uint32_t* out, size_t out_stride) {
+    __m512i a[16], b[16];
+    LF_UNROLL
+    for (size_t i = 0; i < 16; ++i) a[i] = i < count ? _mm512_loadu_si512(rows + i * row_bytes) : _mm512_setzero_si512();
+    LF_UNROLL
+    for (size_t i = 0; i < 16; i += 2) {
+      b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+      b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    LF_UNROLL
+    for (size_t i = 0; i < 16; i += 4) {
+      a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+      a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+      a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+      a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    LF_UNROLL
+    for (size_t i = 0; i < 4; ++i) {  // a[i + 4 j] holds columns i, i + 4, .. of rows 4 j .. 4 j + 3
+      const __m512i low = _mm512_shuffle_i32x4(a[i], a[i + 4], 0x88), high = _mm512_shuffle_i32x4(a[i], a[i + 4], 0xdd);
+      const __m512i low2 = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0x88);
+      const __m512i high2 = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0xdd);
+      _mm512_storeu_si512(out + i * out_stride, _mm512_shuffle_i32x4(low, low2, 0x88));
+      _mm512_storeu_si512(out + (i + 4) * out_stride, _mm512_shuffle_i32x4(high, high2, 0x88));
+      _mm512_storeu_si512(out + (i + 8) * out_stride, _mm512_shuffle_i32x4(low, low2, 0xdd));
+      _mm512_storeu_si512(out + (i + 12) * out_stride, _mm512_shuffle_i32x4(high, high2, 0xdd));
+    }
+  }
+
+  // n pairs, one of each row; the second may be missing.
+  static void store_pairs(uint16_t* p, const uint16_t* one, const uint16_t* two, size_t n) {
+    const Int low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n), one));
+    const Int high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(two == nullptr ? 0 : first(n), two));
+    _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  }
 };
 
 struct Dot32 {

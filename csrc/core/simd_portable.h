@@ -134,6 +134,21 @@ struct V {
       p[i] = static_cast<uint8_t>(b);
     }
   }
+
+  // `count` rows of kWidth times four bytes become columns; what lies beyond them is zero.
+  static void turn(const unsigned char* rows, size_t row_bytes, size_t count, uint32_t* out, size_t out_stride) {
+    for (size_t g = 0; g < kWidth; ++g) {
+      memset(out + g * out_stride, 0, 4 * kWidth);
+      for (size_t i = 0; i < count; ++i) memcpy(out + g * out_stride + i, rows + i * row_bytes + 4 * g, 4);
+    }
+  }
+  // n pairs, one of each row, then zeros; the second row may be missing.
+  static void store_pairs(uint16_t* p, const uint16_t* one, const uint16_t* two, size_t n) {
+    for (size_t i = 0; i < kWidth; ++i) {
+      p[2 * i] = i < n ? one[i] : 0;
+      p[2 * i + 1] = i < n && two != nullptr ? two[i] : 0;
+    }
+  }
 };
 
 struct Dot32 {
