@@ -61,5 +61,6 @@ PYBIND11_MODULE(_native, module) {
              py::arg("num_positions"), py::arg("num_codes"),
              "seeds (B,) int64, samples (B,) int64 -> (B, N, K) float32 in [0, 1) by Philox-4x32-10. "
              "ValueError: wrong shape or dtype.");
+  bind_files(module);
   bind_motion(module);
 }
