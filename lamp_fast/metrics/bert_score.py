@@ -6,10 +6,18 @@ the captions are compared with the texts.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from ..errors import LampError
+
+OWN_BERT = "BERTScore was taken with {name}, not with roberta-large: it cannot be compared with the published one"
 
 
 def check_bert_score() -> None:
@@ -18,22 +26,34 @@ def check_bert_score() -> None:
         raise LampError("BERTScore needs the package bert-score; run: pip install 'lamp-fast[captions]'")
 
 
-def bert_score(captions: Sequence[str], references: Sequence[Sequence[str]], device: str = "cpu") -> float:
+def bert_score(
+    captions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    device: str | torch.device = "cpu",
+    model: str | os.PathLike | None = None,
+) -> float:
     """Mean F1 times 100: English, weighed by rarity, rescaled with the package's baseline (released `m2t_metric.py`).
 
+    model: a folder of transformers with an encoder, in the place of roberta-large; its last layer is read and nothing
+    is rescaled, as there is no baseline for it, so the figure is another. A caption without words scores 0.
     Raises LampError where the package `bert-score` or the weights it reads are missing.
     """
     check_bert_score()
     from bert_score import score
 
+    options: dict[str, Any] = {"lang": "en", "rescale_with_baseline": True}
+    if model is not None:
+        try:
+            layers = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+        except (OSError, ValueError, KeyError) as error:
+            raise LampError(f"{model} is no encoder for BERTScore; give a folder that transformers wrote") from error
+        options = {"model_type": str(model), "num_layers": layers}
     try:
-        _, _, f1 = score(
-            list(captions), [list(own) for own in references], lang="en", idf=True,
-            rescale_with_baseline=True, device=device,
-        )  # fmt: skip
+        _, _, f1 = score(list(captions), [list(own) for own in references], idf=True, device=str(device), **options)
     except OSError as error:
         raise LampError(
-            "BERTScore reads the weights of roberta-large, which are neither on this machine nor within reach "
-            f"({str(error).splitlines()[0]}); load them once with access to the Hugging Face Hub"
+            f"BERTScore reads the weights of {model or 'roberta-large'}, which are neither on this machine nor within "
+            f"reach ({str(error).splitlines()[0]}); load them once with access to the Hugging Face Hub, or give the "
+            "folder of another encoder"
         ) from error
     return 100 * float(f1.mean())

@@ -1,4 +1,4 @@
-"""A model, a data set and an evaluator -> one report: what `lamp-fast eval generation|captioning` prints."""
+"""A model, a data set and an evaluator -> one report: what `lamp-fast eval TASK` prints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..checkpoints.evaluator import load_evaluator
@@ -16,13 +15,16 @@ from ..data import Clip, open_dataset
 from ..errors import LampError
 from ..models.lamp import Lamp
 from ..pipelines.motion_to_text import MotionCaptioner
-from . import protocols
-from .bert_score import check_bert_score
+from .bert_score import OWN_BERT, check_bert_score
 from .captioning import measure_captioning
 from .embed import Embedder, EvaluatorEmbedder, LampEmbedder
 from .generation import GenerationOptions, clips_to_measure, columns, measure_generation, projected_seconds
-from .published import CAPTIONING_COLUMNS, captioning_rows, generation_rows
+from .interval import Interval, confidence_interval
+from .published import CAPTIONING_COLUMNS, GENERATION_COLUMNS, captioning_rows, generation_rows, retrieval_rows
+from .reconstruction import ERROR_COLUMNS, measure_reconstruction, reconstruction_errors
+from .reconstruction import protocols as reconstruction_protocols
 from .report import Report, statistics_hash
+from .retrieval import RETRIEVAL_COLUMNS, measure_retrieval
 
 OWN_EVALUATOR = (
     "the evaluator is our own ({name}), not that of Guo et al.: no figure can be compared with the published ones"
@@ -32,8 +34,10 @@ OWN_DATA = "the data set has no {split} split of the published one: no figure ca
 
 @dataclass(frozen=True)
 class Request:
-    """What is measured, on what, by whom. evaluator: a folder, or a bundled model's name; None: the model itself.
+    """What is measured, on what, by whom.
 
+    evaluator: a folder, or a bundled model's name; None: the model itself. captioner: a folder of LaMP-M2T, to find the
+    words; None: the model's own text head. bert_model: a folder of transformers for BERTScore; None: roberta-large.
     clips: the first so many only.
     """
 
@@ -41,6 +45,8 @@ class Request:
     data: str
     split: str = "test"
     evaluator: str | None = None
+    captioner: str | None = None
+    bert_model: str | None = None
     clips: int | None = None
     device: torch.device | str = "cpu"
 
@@ -56,7 +62,8 @@ def evaluate_generation(
     lamp, clips, about = _open(request)
     lamp.require("generator")
     embedder = _embedder(request, lamp)
-    measures = measure_generation(lamp, clips, embedder, options, progress)
+    captioner = MotionCaptioner.of(lamp, request.captioner) if options.bert_score else None
+    measures = measure_generation(lamp, clips, embedder, options, progress, captioner)
     decoding = options.decoding(lamp.config.dataset)
     about |= {
         "evaluator": embedder.name,
@@ -65,9 +72,11 @@ def evaluate_generation(
         "guidance_scale": decoding.guidance_scale,
         "num_inference_steps": decoding.num_inference_steps,
         "captions": options.captions,
+        "captioner": request.captioner if options.bert_score else None,
         "motions_generated": measures.motions,
         "motions_per_second": round(measures.rate, 1),
-        "hours_for_humanml3d_20_times": round(projected_seconds(measures, options) / 3600, 2),
+        "motions_measured_per_second": round(measures.measuring_rate, 1),
+        "hours_for_humanml3d_20_times": round(projected_seconds(measures, options) / 3600, 3),
     }
     return Report(
         f"Text to motion: {request.model}",
@@ -82,59 +91,73 @@ def evaluate_generation(
 def evaluate_captioning(
     request: Request, replications: int = 20, seed: int = 0, with_bert_score: bool = False
 ) -> Report:
-    """Raises LampError as `evaluate_generation`, and for an evaluator that reads tagged words only."""
+    """Raises LampError as `evaluate_generation`, and where an evaluator wants tagged words and nothing tags them."""
     if with_bert_score:
         check_bert_score()
     lamp, clips, about = _open(request)
     lamp.require("reads_motion")
     embedder = _embedder(request, lamp)
-    if embedder.reads_tags:
-        raise LampError(
-            "the evaluator of Guo et al. reads words with their parts of speech, which captions do not have; "
-            "give a model, or an evaluator trained here"
-        )
-    measures = measure_captioning(MotionCaptioner(lamp), clips, embedder, replications, seed, with_bert_score)
+    captioner = MotionCaptioner.of(lamp, request.captioner)
+    measures = measure_captioning(captioner, clips, embedder, replications, seed, with_bert_score, request.bert_model)
     return Report(
         f"Motion to text: {request.model}",
-        [*CAPTIONING_COLUMNS, "BLEU@2", "BLEU@3"],
+        [*CAPTIONING_COLUMNS, "MM-Dist", "BLEU@2", "BLEU@3"],
         {"Real": measures.real, request.model: measures.captioned},
         captioning_rows(lamp.config.dataset),
-        about | {"evaluator": embedder.name, "replications": replications, "seed": seed},
+        about
+        | {
+            "captioner": request.captioner or "the model's own text head",
+            "evaluator": embedder.name,
+            "replications": replications,
+            "seed": seed,
+        },
         _warnings(request, embedder),
     )
 
 
-def evaluate_retrieval(request: Request) -> Report:
-    """TMR's protocols by the cosine of a text and the query that fits it best, and the released wrapper's, both ways.
+def evaluate_tokenizer(request: Request, replications: int = 20, seed: int = 0) -> Report:
+    """What the tokenizer restores, measured as generated motions are, and its errors in millimetres.
 
-    TMR takes similarities of texts from a sentence model. Here texts are the same where they are equal, letter by
-    letter, and for the dissimilar subset their similarity is that of the model's own embeddings.
     Raises LampError as `evaluate_generation`.
     """
     lamp, clips, about = _open(request)
-    lamp.require("reads_motion")
-    texts = [clip.captions[0] for clip in clips]
-    embedder = LampEmbedder(lamp, request.model)
-    motions = [torch.from_numpy(clip.features) for clip in clips]
-    text, queries = embedder.texts(texts), embedder.queries(motions)
-    unit_text = text / np.linalg.norm(text, axis=-1, keepdims=True)
-    unit_queries = queries / np.linalg.norm(queries, axis=-1, keepdims=True)
-    scores = np.einsum("te,mqe->tmq", unit_text, unit_queries).max(-1)
-    same = np.array([[a.text == b.text for b in texts] for a in texts], np.float64)
-    results = {
-        "all": protocols.all_pairs(scores),
-        "equal texts": protocols.threshold(scores, same),
-        "dissimilar": protocols.dissimilar_subset(scores, unit_text @ unit_text.T),
-        "batches of 32": protocols.small_batches(scores),
-        "released": protocols.released_wrapper(text, queries.mean(1)),
-    }
-    rows = {}
-    for name, both in results.items():
-        for way, ranking in (("text to motion", both.text_to_motion), ("motion to text", both.motion_to_text)):
-            row = {f"R@{k}": round(value, 2) for k, value in ranking.recall.items()} | {"of": ranking.candidates}
-            rows[f"{name}, {way}"] = row | ({} if np.isnan(ranking.median_rank) else {"MedR": ranking.median_rank})
-    columns = [*(f"R@{k}" for k in protocols.RANKS), "MedR", "of"]
-    return Report(f"Retrieval: {request.model}", columns, rows, {}, about, _warnings(request, None))
+    embedder = _embedder(request, lamp) if request.evaluator or lamp.config.reads_motion else None
+    dataset = open_dataset(request.data, request.split)
+    rows: dict[str, dict[str, Interval]] = {}
+    if embedder:
+        real, restored = measure_reconstruction(lamp, clips, embedder, replications, seed)
+        rows = {"Real": real, request.model: restored}
+    for name, part in reconstruction_protocols(dataset, request.clips).items():
+        errors = reconstruction_errors(lamp.tokenizer, part, lamp.mean.cpu().numpy(), lamp.std.cpu().numpy())
+        row = {column: confidence_interval([value]) for column, value in zip(ERROR_COLUMNS, vars(errors).values())}
+        rows[f"{request.model}, {name}"] = row | {"clips": confidence_interval([len(part)])}
+    known = (*GENERATION_COLUMNS, *ERROR_COLUMNS, "clips")
+    return Report(
+        f"Tokenizer: {request.model}",
+        [column for column in known if any(column in row for row in rows.values())],
+        rows,
+        {},
+        about | {"evaluator": embedder.name if embedder else None, "replications": replications, "seed": seed},
+        _warnings(request, embedder),
+    )
+
+
+def evaluate_retrieval(request: Request, replications: int = 20, seed: int = 0) -> Report:
+    """By distinct text, and by the protocols of TMR and of the release, both ways (`metrics.retrieval`).
+
+    Raises LampError as `evaluate_generation`.
+    """
+    lamp, clips, about = _open(request)
+    whole = open_dataset(request.data, request.split).clips[: request.clips]
+    rows = measure_retrieval(LampEmbedder(lamp, request.model), clips, whole, replications, seed)
+    return Report(
+        f"Retrieval: {request.model}",
+        RETRIEVAL_COLUMNS,
+        rows,
+        retrieval_rows(lamp.config.dataset),
+        about | {"replications": replications, "seed": seed},
+        _warnings(request, None),
+    )
 
 
 def _open(request: Request) -> tuple[Lamp, list[Clip], dict[str, object]]:
@@ -189,6 +212,8 @@ def _warnings(request: Request, embedder: Embedder | None) -> list[str]:
         warnings.append(OWN_EVALUATOR.format(name="the model that is measured" if itself else embedder.name))
     if not (Path(request.data) / "new_joint_vecs").is_dir():
         warnings.append(OWN_DATA.format(split=request.split))
+    if request.bert_model is not None:
+        warnings.append(OWN_BERT.format(name=request.bert_model))
     if request.clips is not None:
         warnings.append("only some clips were measured: most measures depend on how many there are")
     return warnings

@@ -43,7 +43,8 @@ class GenerationOptions:
     guidance_scale: None takes the paper's: 4, for KIT-ML 2.
     multimodality_texts: of the first so many texts, `generations` motions each, in `pairs` pairs; 0 leaves it out.
     captions: "first" of each clip, as LaMP's release, or one drawn at "random" in each replication, as the others'.
-    bert_score: also caption what was generated and compare it with the texts: LaMP-BertScore.
+    bert_score: also caption what was generated and compare it with the texts: LaMP-BertScore; bert_model: see
+        `metrics.bert_score`.
     """
 
     replications: int = 20
@@ -55,6 +56,7 @@ class GenerationOptions:
     generations: int = 30
     pairs: int = 10
     bert_score: bool = False
+    bert_model: str | None = None
 
     def __post_init__(self) -> None:
         if self.replications < 1 or self.multimodality_texts < 0:
@@ -71,17 +73,24 @@ class GenerationOptions:
 
 @dataclass(frozen=True)
 class GenerationMeasures:
-    """Intervals by column, of the generated motions and of the real ones; motions that were made, and the seconds."""
+    """Intervals by column, of the generated motions and of the real ones; how many motions were made; the seconds that
+    took, and those that embedding, captioning and measuring them took."""
 
     generated: dict[str, Interval]
     real: dict[str, Interval]
     motions: int
     seconds: float
+    measuring_seconds: float
 
     @property
     def rate(self) -> float:
         """Motions a second, from words to joints."""
         return self.motions / self.seconds
+
+    @property
+    def measuring_rate(self) -> float:
+        """Generated motions a second, from features to figures."""
+        return self.motions / self.measuring_seconds
 
 
 def clips_to_measure(dataset: MotionDataset, max_tokens: int) -> list[Clip]:
@@ -106,10 +115,12 @@ def measure_generation(
     embedder: Embedder,
     options: GenerationOptions = GenerationOptions(),
     progress: Callable[[str], None] = lambda line: None,
+    captioner: MotionCaptioner | None = None,
 ) -> GenerationMeasures:
     """Generate and measure `clips` (see `clips_to_measure`), `options.replications` times.
 
-    LaMP's own precision is measured where the model reads motions and `embedder` is another one.
+    LaMP's own precision is measured where the model reads motions and `embedder` is another one. captioner: gives the
+    words of LaMP-BertScore; None: the model's own text head.
     Raises LampError for a model without a generator, or texts that the embedder cannot read.
     """
     engine = LampEngine(lamp)
@@ -117,20 +128,21 @@ def measure_generation(
     motions = [torch.from_numpy(clip.features) for clip in clips]
     lengths = [len(motion) // FRAMES_PER_TOKEN for motion in motions]
     own = LampEmbedder(lamp, "LaMP") if lamp.config.reads_motion and embedder.as_published else None
-    captioner = MotionCaptioner(lamp) if options.bert_score else None
+    if options.bert_score:
+        captioner = captioner or MotionCaptioner(lamp)
     real = embedder.motions(motions)
     real_joints = (features_to_joints(motion[None], lamp.skeleton) for motion in motions)
     real_physics = np.mean([_physics(joints, lamp.skeleton)[0] for joints in real_joints], 0)
     values: dict[str, list[float]] = {}
     real_values: dict[str, list[float]] = {}
     made, seconds = 0, 0.0
+    start = time.perf_counter()
 
     def generate(captions: Sequence[Caption], lengths: Sequence[int], seed: int) -> tuple[list[Tensor], np.ndarray]:
         nonlocal made, seconds
-        condition = conditions(captions)
-        start = time.perf_counter()
-        result = _generate(engine, condition, lengths, decoding, seed)
-        made, seconds = made + len(captions), seconds + time.perf_counter() - start
+        begun = time.perf_counter()
+        result = _generate(engine, conditions(captions), lengths, decoding, seed)
+        made, seconds = made + len(captions), seconds + time.perf_counter() - begun
         return result
 
     for replication in range(options.replications):
@@ -140,9 +152,8 @@ def measure_generation(
         text = embedder.texts(captions)
         features, physics = generate(captions, lengths, seed)
         generated = embedder.motions(features)
-        order = draw.permutation(len(clips))
-        pairs = draw_pairs(len(clips), 300 if len(clips) > 300 else 100, draw)
-        measured = _matching_columns(text[order], generated[order]) | {
+        order, pairs = draw.permutation(len(clips)), diversity_pairs(len(clips), draw)
+        measured = matching_columns(text[order], generated[order]) | {
             "FID": frechet_distance(real, generated),
             "Diversity": diversity(generated, *pairs),
             **dict(zip(PHYSICS_COLUMNS, physics)),
@@ -153,10 +164,11 @@ def measure_generation(
             measured["MModality"] = _multimodality(embedder, generate, captions, lengths, options, draw, seed)
         if options.bert_score:
             made_captions = [caption.text for caption in captioner(features)]
-            measured[BERT_COLUMN] = bert_score(made_captions, [[caption.text] for caption in captions])
+            references = [[caption.text] for caption in captions]
+            measured[BERT_COLUMN] = bert_score(made_captions, references, lamp.device, options.bert_model)
         for name, value in measured.items():
             values.setdefault(name, []).append(float(value))
-        measured = _matching_columns(text[order], real[order]) | {
+        measured = matching_columns(text[order], real[order]) | {
             "Diversity": diversity(real, *pairs),
             **dict(zip(PHYSICS_COLUMNS, real_physics)),
         }
@@ -168,6 +180,7 @@ def measure_generation(
         {name: confidence_interval(v) for name, v in real_values.items()},
         made,
         seconds,
+        time.perf_counter() - start - seconds,
     )
 
 
@@ -178,9 +191,9 @@ def columns(measures: GenerationMeasures) -> list[str]:
 
 
 def projected_seconds(measures: GenerationMeasures, options: GenerationOptions) -> float:
-    """How long generating takes for a test split of HumanML3D's size, 20 times, at the measured rate."""
+    """How long a test split of HumanML3D's size takes 20 times, made and measured at the rates seen."""
     motions = HUMANML3D_CLIPS + options.multimodality_texts * options.generations
-    return PAPER_REPLICATIONS * motions / measures.rate
+    return PAPER_REPLICATIONS * motions * (1 / measures.rate + 1 / measures.measuring_rate)
 
 
 class _Conditions:
@@ -227,9 +240,15 @@ def _caption(clip: Clip, which: str, draw: np.random.Generator) -> Caption:
     return captions[0 if which == "first" else int(draw.integers(len(captions)))]
 
 
-def _matching_columns(text: np.ndarray, motion: np.ndarray) -> dict[str, float]:
+def matching_columns(text: np.ndarray, motion: np.ndarray) -> dict[str, float]:
+    """Embeddings (N, E) of pairs, in the order of their groups -> Top1-3, MM-Dist."""
     result = matching(text, motion)
     return {f"Top{k}": p for k, p in enumerate(result.precision, 1)} | {"MM-Dist": result.distance}
+
+
+def diversity_pairs(clips: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """300 pairs; 100 where there are no more than 300 clips."""
+    return draw_pairs(clips, 300 if clips > 300 else 100, draw)
 
 
 def _multimodality(embedder, generate, captions, lengths, options: GenerationOptions, draw, seed: int) -> float:

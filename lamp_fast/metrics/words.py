@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 from ..data import Caption
 from ..errors import LampError
@@ -41,3 +43,28 @@ def tagged_words(caption: Caption, rows: Mapping[str, int], max_words: int) -> t
         read.append((word if known else UNKNOWN, category))
     read.append((END, OTHER))
     return [rows.get(word, rows[UNKNOWN]) for word, _ in read], [category for _, category in read]
+
+
+def tag(text: str) -> tuple[str, ...]:
+    """Words with their parts of speech, as HumanML3D tags its texts (its `text_process.py`): letters only, and of nouns
+    and verbs the base form, but for "left". Raises LampError where spaCy or its English model is missing.
+    """
+    tagged = []
+    for token in _tagger()(text.replace("-", "")):
+        if token.text.isalpha():
+            base = token.pos_ in ("NOUN", "VERB") and token.text != "left"
+            tagged.append(f"{token.lemma_ if base else token.text}/{token.pos_}")
+    return tuple(tagged)
+
+
+@cache
+def _tagger() -> Any:
+    try:
+        import spacy
+
+        return spacy.load("en_core_web_sm", disable=["ner", "parser"])
+    except (ImportError, OSError) as error:
+        raise LampError(
+            "the evaluator of Guo et al. reads words with their parts of speech, which captions that were made do not "
+            "have; to tag them: pip install spacy && python -m spacy download en_core_web_sm"
+        ) from error

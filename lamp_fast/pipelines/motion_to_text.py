@@ -77,13 +77,21 @@ class MotionCaptioner:
         folder of that, where it is not the one that was trained with. Raises `LampError` as `load_lamp` and
         `load_captioner`, or for a captioner of another model.
         """
+        return cls.of(load_lamp(name_or_folder, find_device(device)), captioner, language_model)
+
+    @classmethod
+    def of(
+        cls,
+        lamp: Lamp,
+        captioner: str | os.PathLike | None = None,
+        language_model: str | os.PathLike | None = None,
+    ) -> MotionCaptioner:
+        """As `from_pretrained`, for a model that is loaded."""
         if captioner is None and language_model is not None:
             raise LampError("a language model needs the captioner that reads motion for it; give the captioner too")
-        place = find_device(device)
-        lamp = load_lamp(name_or_folder, place)
         if captioner is None:
             return cls(lamp)
-        writer = load_captioner(captioner, place, language_model)
+        writer = load_captioner(captioner, lamp.device, language_model)
         for name in ("code_dim", "num_queries", "padding"):
             ours, theirs = (getattr(c, name) for c in (lamp.config.language_motion, writer.config.language_motion))
             if ours != theirs:

@@ -1,7 +1,11 @@
 """Whole evaluations of a tiny model, and what their reports say."""
 
+import dataclasses
 import json
+import re
+import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import torch
 
 from lamp_fast import LampError
 from lamp_fast.checkpoints.evaluator import Evaluator, save_evaluator
-from lamp_fast.checkpoints.folder import save_model
+from lamp_fast.checkpoints.folder import save_lamp, save_model
 from lamp_fast.cli.main import main
 from lamp_fast.config import EvaluatorConfig
 from lamp_fast.data import Clip, MotionDataset
@@ -19,7 +23,9 @@ from lamp_fast.metrics.generation import GenerationOptions, clips_to_measure, me
 from lamp_fast.metrics.interval import Interval
 from lamp_fast.metrics.published import captioning_rows, generation_rows
 from lamp_fast.metrics.report import Report, statistics_hash
+from lamp_fast.metrics.words import _tagger, tag
 from lamp_fast.models.evaluator import MotionTextEvaluator
+from lamp_fast.models.lamp import Lamp
 from lamp_fast.motion.skeleton import HUMANML3D, KIT
 from lamp_fast.pipelines.motion_to_text import MotionCaptioner
 
@@ -78,7 +84,7 @@ def test_captions_are_measured(tiny_lamp, measured):
     result = measure_captioning(MotionCaptioner(tiny_lamp), measured, LampEmbedder(tiny_lamp, "tiny"), 3)
     assert len(result.captions) == 7 and all(result.captions)
     assert result.captioned["R@1"].replications == 3 and result.captioned["BLEU@4"].replications == 1
-    assert set(result.real) == {"R@1", "R@3"}
+    assert set(result.real) == {"R@1", "R@3", "MM-Dist"}
 
 
 @pytest.fixture
@@ -120,8 +126,6 @@ def test_by_the_evaluator_of_guo_et_al(tiny_folder, data, evaluator, capsys):
     assert {"FID", "MModality", "LaMP Top1"} <= ours.keys() and ours["FID"]["replications"] == 2
     assert record["clips"] == record["clips_in_split"] == 7 and record["guidance_scale"] == 4
     assert record["published"]["LaMP-T2M"]["FID"] == 0.032 and len(record["statistics"]) == 16
-    code, printed = evaluate(capsys, "captioning", *options[:-2])
-    assert code == 2 and "parts of speech" in printed.err
 
 
 @pytest.mark.parametrize("task", ["generation", "captioning"])
@@ -135,17 +139,126 @@ def test_by_a_model_of_ours(task, tiny_folder, data, capsys):
     assert "| LaMP-" in printed.out and f"| {tiny_folder} |" in printed.out
 
 
-def test_retrieval_by_protocols(tiny_folder, data, capsys):
-    assert main(["eval", "retrieval", "--protocols", "--data", str(data), "--model", str(tiny_folder), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["measured"]
+def test_retrieval(tiny_folder, data, capsys):
+    code, printed = evaluate(capsys, "retrieval", "--data", data, "--model", tiny_folder, "--json")
+    rows = json.loads(printed.out)["measured"]
     ways = ("text to motion", "motion to text")
     names = ("all", "equal texts", "dissimilar", "batches of 32", "released")
-    assert set(rows) == {f"{name}, {way}" for name in names for way in ways}
+    distinct = "3 distinct texts, text to motion"
+    assert code == 0 and set(rows) == {f"{name}, {way}" for name in names for way in ways} | {distinct, "by chance"}
+    assert rows["by chance"]["R@1"]["mean"] == pytest.approx(100 / 3) and rows[distinct]["of"]["mean"] == 7
     for way in ways:
         # Three texts, so that a motion of the same text is nearer than its own at times.
-        assert rows[f"equal texts, {way}"]["R@1"] >= rows[f"all, {way}"]["R@1"]
-        assert rows[f"all, {way}"]["R@10"] == 100 and rows[f"all, {way}"]["of"] == 7
+        assert rows[f"equal texts, {way}"]["R@1"]["mean"] >= rows[f"all, {way}"]["R@1"]["mean"]
+        assert rows[f"all, {way}"]["R@10"]["mean"] == 100 and rows[f"all, {way}"]["of"]["mean"] == 7
+        assert rows[f"batches of 32, {way}"]["R@1"]["replications"] == 2
         assert "MedR" not in rows[f"released, {way}"]
+
+
+def test_retrieval_with_an_encoder_of_its_own(tiny_lamp, tmp_path, data, capsys):
+    """As the released pretraining has one: what it reads decides, not the tokenizer's encoder."""
+    config = dataclasses.replace(tiny_lamp.config, motion_encoder=tiny_lamp.config.tokenizer)
+    torch.manual_seed(1)
+    lamp = Lamp(config, tiny_lamp.text_tokenizer, tiny_lamp.mean, tiny_lamp.std)
+    lamp.language_motion.load_state_dict(tiny_lamp.language_motion.state_dict())
+    save_lamp(tmp_path / "own", lamp)
+    torch.nn.init.zeros_(lamp.tokenizer.encoder.output.weight)
+    save_lamp(tmp_path / "other-tokenizer", lamp)
+    tables = []
+    for name in ("own", "other-tokenizer"):
+        code, printed = evaluate(capsys, "retrieval", "--data", data, "--model", tmp_path / name, "--json")
+        assert code == 0
+        tables.append(json.loads(printed.out)["measured"])
+    assert tables[0] == tables[1]
+
+
+def test_tokenizer(tiny_folder, data, evaluator, capsys):
+    options = ("--data", data, "--model", tiny_folder, "--evaluator", evaluator, "--json")
+    code, printed = evaluate(capsys, "tokenizer", *options)
+    record = json.loads(printed.out)
+    rows = record["measured"]
+    assert code == 0 and record["warnings"] == [] and len(record["statistics"]) == 16
+    assert {"Top1", "FID", "MM-Dist", "Diversity"} <= rows[str(tiny_folder)].keys() and "FID" not in rows["Real"]
+    assert rows[f"{tiny_folder}, whole clips"]["clips"]["mean"] == 7
+    assert rows[f"{tiny_folder}, first 196 frames"]["MPJPE mm"]["mean"] > 0
+
+
+@pytest.mark.parametrize("task", ["tokenizer", "retrieval", "captioning", "generation"])
+def test_kit_ml_as_published(task, tiny_lamp, tmp_path, capsys):
+    """The other layout: 21 joints, clips of 24 frames, texts of parts of clips."""
+    folder, draw = tmp_path / "KIT-ML", np.random.default_rng(1)
+    for name in ("new_joint_vecs", "texts"):
+        (folder / name).mkdir(parents=True)
+    names = [f"{i:05d}" for i in range(6)]
+    for i, name in enumerate(names):
+        np.save(folder / "new_joint_vecs" / f"{name}.npy", draw.normal(size=(30 + 9 * i, 251)).astype(np.float32))
+        part = "a person waves#person/NOUN waves/VERB#0.5#2.0\n" if i == 5 else ""
+        (folder / "texts" / f"{name}.txt").write_text(f"{TEXTS[i % 3]}#{' '.join(TAGS[i % 3])}#0.0#0.0\n{part}")
+    (folder / "test.txt").write_text("\n".join([*names, "lost"]))
+    for name in ("Mean", "Std"):
+        np.save(folder / f"{name}.npy", np.ones(251, np.float32))
+    tokenizer = dataclasses.replace(tiny_lamp.config.tokenizer, feature_dim=251)
+    config = dataclasses.replace(tiny_lamp.config, dataset="kit", tokenizer=tokenizer)
+    save_lamp(tmp_path / "kit", Lamp(config, tiny_lamp.text_tokenizer, torch.ones(251), torch.ones(251)))
+
+    options = ["--multimodality-texts", 2] if task == "generation" else []
+    code, printed = evaluate(capsys, task, "--data", folder, "--model", tmp_path / "kit", "--json", *options)
+    record = json.loads(printed.out)
+    assert code == 0 and record["clips"] == 7  # one more for the part
+    assert task in ("tokenizer", "captioning") or any("LaMP" in name for name in record["published"])
+    if task == "generation":
+        assert record["guidance_scale"] == 2 and record["hours_for_humanml3d_20_times"] > 0
+    code, printed = evaluate(capsys, task, "--data", folder, "--model", "lamp-mini", *options)
+    assert code == 2 and "the model knows humanml3d, the data set is kit" in printed.err
+
+
+def test_by_a_language_model(tiny_folder, tiny_lamp, tiny_language_model, data, tmp_path, capsys):
+    pytest.importorskip("peft")
+    from lamp_fast.checkpoints.captioner import open_language_model, save_captioner
+    from lamp_fast.config import CaptionerConfig
+    from lamp_fast.models.llm_captioner import LlmCaptioner
+
+    folder = tmp_path / "captioner"
+    config = CaptionerConfig(tiny_lamp.config.language_motion, str(tiny_language_model), max_words=8)
+    save_captioner(folder, LlmCaptioner(config, *open_language_model(tiny_language_model)))
+    options = ("--data", data, "--model", tiny_folder, "--json")
+    code, printed = evaluate(capsys, "captioning", *options, "--captioner", folder)
+    record = json.loads(printed.out)
+    assert code == 0 and record["captioner"] == str(folder)
+    code, printed = evaluate(capsys, "captioning", *options)
+    assert json.loads(printed.out)["measured"] != record["measured"]
+
+
+@pytest.fixture
+def spacy(monkeypatch):
+    """A tagger that calls every word a noun, and strips an s from its base form."""
+
+    def nlp(text):
+        words = re.findall(r"\w+|\S", text)
+        return [SimpleNamespace(text=w, pos_="NOUN", lemma_=w.removesuffix("s")) for w in words]
+
+    module = SimpleNamespace(load=lambda name, disable: nlp)
+    monkeypatch.setitem(sys.modules, "spacy", module)
+    _tagger.cache_clear()
+    yield module
+    _tagger.cache_clear()
+
+
+def test_captions_are_tagged_for_the_evaluator_of_guo_et_al(spacy, tiny_folder, data, evaluator, capsys):
+    assert tag("walks, turns-left 2") == ("walk/NOUN", "turnsleft/NOUN")
+    assert tag("his left arms") == ("hi/NOUN", "left/NOUN", "arm/NOUN")
+    options = ("--data", data, "--model", tiny_folder, "--evaluator", evaluator, "--json")
+    code, printed = evaluate(capsys, "captioning", *options)
+    record = json.loads(printed.out)
+    assert code == 0 and record["warnings"] == [] and record["measured"]["Real"].keys() == {"R@1", "R@3", "MM-Dist"}
+
+    def missing(name, disable):
+        raise OSError("no such model")
+
+    spacy.load = missing
+    _tagger.cache_clear()
+    code, printed = evaluate(capsys, "captioning", *options)
+    assert code == 2 and "python -m spacy download en_core_web_sm" in printed.err
 
 
 def test_requests_that_do_not_fit(tiny_folder, tiny_lamp, data, tmp_path, capsys):

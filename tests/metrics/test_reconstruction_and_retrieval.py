@@ -20,7 +20,11 @@ def test_protocols_take_the_clips_they_say():
     clips = [Clip(str(t), np.zeros((t, 263), np.float32), ("walk",)) for t in (39, 40, 199, 200, 300)]
     sets = protocols(MotionDataset(clips, HUMANML3D))
     lengths = {name: [len(clip.features) for clip in data.clips] for name, data in sets.items()}
-    assert lengths == {"released": [40, 199], "first_196": [39, 40, 196, 196, 196], "whole": [39, 40, 199, 200, 300]}
+    assert lengths == {
+        "40 to 199 frames": [40, 199],
+        "first 196 frames": [39, 40, 196, 196, 196],
+        "whole clips": [39, 40, 199, 200, 300],
+    }
 
 
 def test_recall_counts_texts_and_ties_against_us():
