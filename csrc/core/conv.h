@@ -28,6 +28,7 @@ class Conv {
   std::size_t margin() const noexcept { return shape_.padding; }
   std::size_t inputs() const noexcept { return linear_.inputs(); }
   std::size_t outputs() const noexcept { return linear_.outputs(); }
+  std::size_t bytes() const noexcept { return linear_.bytes(); }
 
  private:
   friend class UpsampleConv;
@@ -52,6 +53,7 @@ class UpsampleConv {
 
   std::size_t inputs() const noexcept { return phases_[0].inputs(); }
   std::size_t outputs() const noexcept { return phases_[0].outputs(); }
+  std::size_t bytes() const noexcept { return phases_[0].bytes() + phases_[1].bytes(); }
 
  private:
   Conv phases_[2];

@@ -40,6 +40,12 @@ std::size_t widest_margin(const Stages& stages) noexcept {
   return margin;
 }
 
+std::size_t bytes_of(const Vector<ConvBlock>& blocks) noexcept {
+  std::size_t total = 0;
+  for (const ConvBlock& block : blocks) total += block.bytes();
+  return total;
+}
+
 // As Conv computes: in bf16 where everything else is int8.
 Precision conv_precision(Precision precision) noexcept {
   return precision == Precision::int8 ? Precision::bf16 : precision;
@@ -97,6 +103,12 @@ Decoder::Decoder(const Kernels& kernels, Precision precision, const DecoderWeigh
     stages_.push_back({make_blocks(kernels, precision_, stage.blocks, allocator),
                        UpsampleConv(kernels, precision_, stored(stage.up), allocator)});
   }
+}
+
+std::size_t Decoder::bytes() const noexcept {
+  std::size_t total = input_.bytes() + hidden_.bytes() + output_.bytes();
+  for (const Stage& stage : stages_) total += stage.up.bytes() + bytes_of(stage.blocks);
+  return total;
 }
 
 void Decoder::begin(Scratch& scratch, const std::int64_t* ids, std::size_t tokens) const noexcept {
@@ -165,6 +177,12 @@ Encoder::Encoder(const Kernels& kernels, Precision precision, const EncoderWeigh
     stages_.push_back({halving(kernels, precision_, stage.down, allocator),
                        make_blocks(kernels, precision_, stage.blocks, allocator)});
   }
+}
+
+std::size_t Encoder::bytes() const noexcept {
+  std::size_t total = input_.bytes() + output_.bytes();
+  for (const Stage& stage : stages_) total += stage.down.bytes() + bytes_of(stage.blocks);
+  return total;
 }
 
 void Encoder::run(const Executor& executor, Scratch& scratch, const float* features, std::size_t frames,

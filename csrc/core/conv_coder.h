@@ -7,10 +7,9 @@
 #include "conv.h"
 #include "memory.h"
 #include "model_file.h"
+#include "skeleton.h"
 
 namespace lf {
-
-constexpr std::size_t kFramesPerToken = 4;
 
 // x + conv2 relu(conv1 relu(x)).
 class ConvBlock {
@@ -21,6 +20,7 @@ class ConvBlock {
   void run(const Executor& executor, float* x, std::size_t rows, LinearInput& input, LinearInput& hidden) const noexcept;
 
   std::size_t margin() const noexcept { return conv1_.margin(); }
+  std::size_t bytes() const noexcept { return conv1_.bytes() + conv2_.bytes(); }
 
  private:
   Conv conv1_, conv2_;
@@ -49,6 +49,8 @@ class Decoder {
 
   // One stage; false when the last has written features (4 tokens, features), normalised.
   bool advance(const Executor& executor, Scratch& scratch, float* features) const noexcept;
+
+  std::size_t bytes() const noexcept;
 
  private:
   struct Stage {
@@ -83,6 +85,7 @@ class Encoder {
            float* latents) const noexcept;
 
   std::size_t code_width() const noexcept { return code_width_; }
+  std::size_t bytes() const noexcept;
 
  private:
   struct Stage {

@@ -19,7 +19,7 @@ Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
   const Precision precision = generator.precision_;
   const std::size_t width = generator.width_, tokens = generator.max_tokens_, rows = 2 * (1 + tokens);
   const Format format = activation_format(kernels, precision);
-  stream = Stream(kernels, precision, rows, width, generator.feedforward_, generator.epsilon_, arena);
+  stream = ResidualStream(kernels, precision, rows, width, generator.feedforward_, generator.epsilon_, arena);
   condition = LinearInput(kernels, Precision::f32, 1, generator.condition_width_, arena);
   row = arena.take<float>(8 * width);
   embedded = arena.take<float>(rows * width);
@@ -157,7 +157,7 @@ void Generator::run_layer(const Executor& executor, Scratch& scratch, std::size_
   const bool is_first = index == 0, is_last = index + 1 == layers_.size();
   const std::size_t rows = 1 + scratch.tokens, all_rows = scratch.branches * rows;
   const std::size_t asking = scratch.branches * scratch.count;
-  Stream& stream = scratch.stream;
+  ResidualStream& stream = scratch.stream;
 
   SelfAttentionCall call;
   call.batch = scratch.branches;

@@ -30,7 +30,7 @@ class Generator {
     Scratch() noexcept = default;
     Scratch(const Generator& generator, Arena& arena) noexcept;
 
-    Stream stream;
+    ResidualStream stream;
     LinearInput condition;
     float* embedded = nullptr;     // (rows, D): what enters the first layer
     Rows embedded_qkv;             // (rows, 3D)

@@ -31,6 +31,8 @@ class LengthPredictor {
   std::size_t sample(const Executor& executor, Scratch& scratch, const float* condition, std::uint64_t seed,
                      std::uint32_t sample) const noexcept;
 
+  std::size_t bytes() const noexcept { return first_.bytes() + second_.bytes() + logits_.bytes(); }
+
  private:
   void score(const Executor& executor, Scratch& scratch, const float* condition) const noexcept;
   void normalise(float* x, const NormWeights& norm) const noexcept;

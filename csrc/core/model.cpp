@@ -64,7 +64,7 @@ bool Model::finish_loading(Precision precision, const Allocator& allocator, Erro
     motion_memory_ = Linear(kernels, latent_precision(precision), stored(file_.motion.memory), allocator);
     motion_embedding_ = Linear(kernels, precision, stored(file_.motion.embedding), allocator);
   }
-  if (!words_.read(file_.vocabulary, file_.vocabulary_bytes, allocator, error)) return false;
+  if (!words_.read({file_.vocabulary, file_.vocabulary_bytes}, allocator, error)) return false;
 
   sizes_.max_tokens = file_.makes_motions ? file_.generator.max_tokens : file_.queries.count;
   sizes_.max_text_tokens = file_.text.max_tokens;
@@ -80,20 +80,44 @@ bool Model::finish_loading(Precision precision, const Allocator& allocator, Erro
   return true;
 }
 
+std::size_t Model::bytes() const noexcept {
+  return text_.bytes() + queries_.bytes() + generator_.bytes() + decoder_.bytes() + encoder_.bytes() +
+         motion_encoder_.bytes() + motion_memory_.bytes() + motion_embedding_.bytes() + length_.bytes();
+}
+
 bool Model::read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept {
-  return words_.encode(text, bytes, sizes_.max_text_tokens, workspace.pieces_, workspace.piece_count_, error);
+  return words_.encode({text, bytes}, sizes_.max_text_tokens, workspace.pieces_, workspace.piece_count_, error);
+}
+
+bool Model::check_pieces(const std::int32_t* pieces, std::size_t count, Error& error) const noexcept {
+  if (count < 1 || count > sizes_.max_text_tokens) {
+    return fail(error, status::text, "the text has %zu word pieces, expected 1 to %zu", count, sizes_.max_text_tokens);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    if (pieces[i] < 0 || static_cast<std::size_t>(pieces[i]) >= file_.text.words.rows) {
+      return fail(error, status::text, "word piece %zu is %d, expected 0 to %zu", i, pieces[i],
+                  file_.text.words.rows - 1);
+    }
+  }
+  return true;
 }
 
 bool Model::condition(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
                       float* condition, Error& error) const noexcept {
-  if (!read_words(workspace, text, bytes, error)) return false;
+  return read_words(workspace, text, bytes, error) &&
+         this->condition(workspace, executor, workspace.pieces_, workspace.piece_count_, condition, error);
+}
+
+bool Model::condition(Workspace& workspace, const Executor& executor, const std::int32_t* pieces, std::size_t count,
+                      float* condition, Error& error) const noexcept {
+  if (!check_pieces(pieces, count, error)) return false;
   TextEncoder::Scratch& words = workspace.reading_.text;
   Queries::Scratch& queries = workspace.reading_.queries;
-  text_.begin(words, workspace.pieces_, workspace.piece_count_);
+  text_.begin(words, pieces, count);
   while (text_.advance(executor, words)) {
   }
   text_.memory(executor, words, queries.memory);
-  queries_.begin(queries, workspace.piece_count_);
+  queries_.begin(queries, count);
   while (queries_.advance(executor, queries)) {
   }
   queries_.mean(executor, queries, condition);
@@ -163,10 +187,16 @@ bool Model::encode(Workspace& workspace, const Executor& executor, const float* 
 
 bool Model::embed_text(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
                        float* embedding, Error& error) const noexcept {
+  return read_words(workspace, text, bytes, error) &&
+         embed_text(workspace, executor, workspace.pieces_, workspace.piece_count_, embedding, error);
+}
+
+bool Model::embed_text(Workspace& workspace, const Executor& executor, const std::int32_t* pieces, std::size_t count,
+                       float* embedding, Error& error) const noexcept {
   if (!sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
-  if (!read_words(workspace, text, bytes, error)) return false;
+  if (!check_pieces(pieces, count, error)) return false;
   TextEncoder::Scratch& words = workspace.reading_.text;
-  text_.begin(words, workspace.pieces_, workspace.piece_count_);
+  text_.begin(words, pieces, count);
   while (text_.advance(executor, words)) {
   }
   text_.embedding(executor, words, embedding);
@@ -235,7 +265,7 @@ void Workspace::lay_out(const Model& model, std::size_t max_tokens, Arena& arena
   const Kernels& kernels = *model.kernels_;
   model_ = &model;
   max_tokens_ = max_tokens;
-  pieces_ = arena.take<std::int64_t>(sizes.max_text_tokens);
+  pieces_ = arena.take<std::int32_t>(sizes.max_text_tokens);
   condition_ = arena.take<float>(sizes.condition_width);
   ids_ = arena.take<std::int64_t>(sizes.max_tokens);
   features_ = arena.take<float>(sizes.max_tokens * kFramesPerToken * sizes.features);

@@ -59,6 +59,7 @@ class Model {
   const ModelSizes& sizes() const noexcept { return sizes_; }
   Precision precision() const noexcept { return precision_; }
   Isa isa() const noexcept { return kernels_->isa; }
+  std::size_t bytes() const noexcept;  // of packed weights, the file not counted
   const float* mean() const noexcept { return file_.mean; }            // (features)
   const float* deviation() const noexcept { return file_.deviation; }  // (features)
 
@@ -67,6 +68,10 @@ class Model {
   // text: UTF-8 -> the generator's condition, (condition_width).
   bool condition(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes, float* condition,
                  Error& error) const noexcept;
+
+  // The same of word pieces.
+  bool condition(Workspace& workspace, const Executor& executor, const std::int32_t* pieces, std::size_t count,
+                 float* condition, Error& error) const noexcept;
 
   // condition (condition_width) -> the most likely length, in tokens.
   bool length(Workspace& workspace, const Executor& executor, const float* condition, std::size_t& tokens,
@@ -83,6 +88,8 @@ class Model {
   // Unit vectors (embedding_width) of one space; of a motion longer than max_tokens the beginning counts.
   bool embed_text(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
                   float* embedding, Error& error) const noexcept;
+  bool embed_text(Workspace& workspace, const Executor& executor, const std::int32_t* pieces, std::size_t count,
+                  float* embedding, Error& error) const noexcept;
   bool embed_motion(Workspace& workspace, const Executor& executor, const float* features, std::size_t frames,
                     float* embedding, Error& error) const noexcept;
 
@@ -92,6 +99,7 @@ class Model {
 
   bool finish_loading(Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels);
   bool read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept;
+  bool check_pieces(const std::int32_t* pieces, std::size_t count, Error& error) const noexcept;
   bool latents(Workspace& workspace, const Executor& executor, const Encoder& encoder, Encoder::Scratch& scratch,
                const float* features, std::size_t tokens, Error& error) const noexcept;
   void to_units(float* features, std::size_t frames) const noexcept;
@@ -137,7 +145,7 @@ class Workspace {
   std::size_t max_tokens_ = 0, used_ = 0;
 
   // These stay from one stage of a motion to the next...
-  std::int64_t* pieces_ = nullptr;  // (max_text_tokens)
+  std::int32_t* pieces_ = nullptr;  // (max_text_tokens)
   std::size_t piece_count_ = 0;
   float* condition_ = nullptr;      // (condition_width)
   std::int64_t* ids_ = nullptr;     // (max_tokens)

@@ -52,7 +52,7 @@ std::size_t TextEncoder::bytes() const noexcept {
   return total;
 }
 
-void TextEncoder::begin(Scratch& scratch, const std::int64_t* ids, std::size_t count) const noexcept {
+void TextEncoder::begin(Scratch& scratch, const std::int32_t* ids, std::size_t count) const noexcept {
   scratch.rows = count;
   scratch.layer = 0;
   for (std::size_t row = 0; row < count; ++row) {
@@ -147,7 +147,7 @@ void Queries::begin(Scratch& scratch, std::size_t rows) const noexcept {
 bool Queries::advance(const Executor& executor, Scratch& scratch) const noexcept {
   if (scratch.layer == layers_.size()) return false;
   const Layer& layer = layers_[scratch.layer++];
-  Stream& stream = scratch.stream;
+  ResidualStream& stream = scratch.stream;
   if (layer.attends_to_itself) {
     layer.attention.run(executor, stream, 1, count_, AttentionMode::full, scratch.attention);
   }
@@ -157,7 +157,7 @@ bool Queries::advance(const Executor& executor, Scratch& scratch) const noexcept
 }
 
 void Queries::read(const Executor& executor, Scratch& scratch, const Layer& layer) const noexcept {
-  Stream& stream = scratch.stream;
+  ResidualStream& stream = scratch.stream;
   stream.normalise(executor, stream.x, count_);
   LinearCall ask;
   ask.out = scratch.asking;
@@ -185,7 +185,7 @@ void Queries::read(const Executor& executor, Scratch& scratch, const Layer& laye
 }
 
 void Queries::mean(const Executor& executor, Scratch& scratch, float* out) const noexcept {
-  Stream& stream = scratch.stream;
+  ResidualStream& stream = scratch.stream;
   stream.normalise(executor, stream.x, count_);
   for (std::size_t i = 0; i < width_; ++i) {
     float sum = 0;

@@ -19,7 +19,7 @@ class TextEncoder {
     Scratch() noexcept = default;
     Scratch(const TextEncoder& encoder, Arena& arena) noexcept;
 
-    Stream stream;
+    ResidualStream stream;
     float* position = nullptr;   // (D)
     float* embedding = nullptr;  // (E)
     void* attention = nullptr;
@@ -30,7 +30,7 @@ class TextEncoder {
   TextEncoder(const Kernels& kernels, Precision precision, const TextWeights& weights, const Allocator& allocator);
 
   // ids (count): word pieces, 1 .. max_tokens of them.
-  void begin(Scratch& scratch, const std::int64_t* ids, std::size_t count) const noexcept;
+  void begin(Scratch& scratch, const std::int32_t* ids, std::size_t count) const noexcept;
 
   // One layer; false when all have run.
   bool advance(const Executor& executor, Scratch& scratch) const noexcept;
@@ -67,7 +67,7 @@ class Queries {
     Scratch() noexcept = default;
     Scratch(const Queries& queries, std::size_t max_memory, Arena& arena) noexcept;
 
-    Stream stream;
+    ResidualStream stream;
     Rows memory;  // (max_memory, 2XD): keys, then values, of each cross-attention in turn
     Rows asking;  // (Q, D)
     void* attention = nullptr;

@@ -4,7 +4,7 @@
 
 namespace lf {
 
-Stream::Stream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t stream_width,
+ResidualStream::ResidualStream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t stream_width,
                std::size_t feedforward, float stream_epsilon, Arena& arena) noexcept
     : width(stream_width),
       epsilon(stream_epsilon),
@@ -17,7 +17,7 @@ Stream::Stream(const Kernels& kernels, Precision precision, std::size_t max_rows
   qkv = {arena.take<unsigned char>(max_rows * 3 * width * format_size(format)), 3 * width, format};
 }
 
-void Stream::normalise(const Executor& executor, const float* from, std::size_t rows) noexcept {
+void ResidualStream::normalise(const Executor& executor, const float* from, std::size_t rows) noexcept {
   LinearInput::Options options;
   options.stats = stats;
   options.epsilon = epsilon;
@@ -30,7 +30,7 @@ SelfAttention::SelfAttention(const Kernels& chosen, Precision precision, const L
   if (qkv_weights.matrix.rows > 0) qkv = Linear(chosen, precision, stored(qkv_weights), allocator);
 }
 
-void SelfAttention::attend(const Executor& executor, Stream& stream, const SelfAttentionCall& call,
+void SelfAttention::attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call,
                            void* scratch) const noexcept {
   const std::size_t width = stream.width;
   AttentionCall attended;
@@ -49,7 +49,7 @@ void SelfAttention::attend(const Executor& executor, Stream& stream, const SelfA
   stream.attended.ready(executor);
 }
 
-void SelfAttention::run(const Executor& executor, Stream& stream, std::size_t batch, std::size_t rows,
+void SelfAttention::run(const Executor& executor, ResidualStream& stream, std::size_t batch, std::size_t rows,
                         AttentionMode mode, void* scratch) const noexcept {
   stream.normalise(executor, stream.x, batch * rows);
   LinearCall project;
@@ -76,7 +76,7 @@ FeedForward::FeedForward(const Kernels& kernels, Precision precision, const Feed
     : expand(kernels, precision, stored(weights.expand), allocator),
       contract(kernels, precision, stored(weights.contract), allocator) {}
 
-void FeedForward::run(const Executor& executor, Stream& stream, float* x, std::size_t rows) const noexcept {
+void FeedForward::run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows) const noexcept {
   stream.normalise(executor, x, rows);
   LinearCall widen;
   widen.activation = Activation::gelu;

@@ -13,9 +13,9 @@
 namespace lf {
 
 // Scratch of a stack of layers, for at most so many rows of all samples together.
-struct Stream {
-  Stream() noexcept = default;
-  Stream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width, std::size_t feedforward,
+struct ResidualStream {
+  ResidualStream() noexcept = default;
+  ResidualStream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width, std::size_t feedforward,
          float epsilon, Arena& arena) noexcept;
 
   // `input` becomes the LayerNorm of x, `stats` its means and deviations.
@@ -46,10 +46,10 @@ struct SelfAttention {
                 std::size_t heads, const Allocator& allocator);
 
   // stream.attended = attention of the call's rows.
-  void attend(const Executor& executor, Stream& stream, const SelfAttentionCall& call, void* scratch) const noexcept;
+  void attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call, void* scratch) const noexcept;
 
   // One sample after the other: stream.x becomes its LayerNorm + attention, for the `rows` of each of the `batch`.
-  void run(const Executor& executor, Stream& stream, std::size_t batch, std::size_t rows, AttentionMode mode,
+  void run(const Executor& executor, ResidualStream& stream, std::size_t batch, std::size_t rows, AttentionMode mode,
            void* scratch) const noexcept;
 
   std::size_t bytes() const noexcept { return qkv.bytes() + output.bytes(); }
@@ -64,7 +64,7 @@ struct FeedForward {
   FeedForward(const Kernels& kernels, Precision precision, const FeedForwardWeights& weights, const Allocator& allocator);
 
   // x (rows, width) becomes its LayerNorm + feed-forward of it.
-  void run(const Executor& executor, Stream& stream, float* x, std::size_t rows) const noexcept;
+  void run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows) const noexcept;
 
   std::size_t bytes() const noexcept { return expand.bytes() + contract.bytes(); }
 

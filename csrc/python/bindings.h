@@ -4,4 +4,5 @@
 #include <pybind11/pybind11.h>
 
 void bind_files(pybind11::module_& module);
+void bind_model(pybind11::module_& module);
 void bind_motion(pybind11::module_& module);
