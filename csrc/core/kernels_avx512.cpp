@@ -16,8 +16,6 @@ using std::uint8_t;
 namespace lf {
 
 extern const Kernels kKernelsAvx512;
-const Kernels kKernelsAvx512 = {Isa::avx512,
-  {tile_kernel<Dot32>(1), {}, tile_kernel<Dot8>(4)},
-  &finish, &prepare_row, &softmax, &pack_keys, &pack_values, &scale_rows, &convert, &exp_all, &log_all, &gelu_all, &dot};
+const Kernels kKernelsAvx512 = kernels_of<Dot32, void, Dot8, 10>(Isa::avx512);
 
 }  // namespace lf

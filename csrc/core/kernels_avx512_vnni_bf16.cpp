@@ -1,5 +1,6 @@
-#define LF_VNNI_BF16 1
 #include "kernels.h"
+
+#define LF_VNNI_BF16 1
 
 namespace {
 constexpr std::size_t kPanelVectors = 2;
@@ -17,8 +18,6 @@ using std::uint8_t;
 namespace lf {
 
 extern const Kernels kKernelsAvx512VnniBf16;
-const Kernels kKernelsAvx512VnniBf16 = {Isa::avx512_vnni_bf16,
-  {tile_kernel<Dot32>(1), tile_kernel<Dot16>(2), tile_kernel<Dot8>(4)},
-  &finish, &prepare_row, &softmax, &pack_keys, &pack_values, &scale_rows, &convert, &exp_all, &log_all, &gelu_all, &dot};
+const Kernels kKernelsAvx512VnniBf16 = kernels_of<Dot32, Dot16, Dot8>(Isa::avx512_vnni_bf16);
 
 }  // namespace lf

@@ -51,7 +51,7 @@ void tile_rows(const Tile& tile) {
 }
 
 // Calls tile_rows for as many rows as there are.
-template <class Dot, int kRows = kTileRows>
+template <class Dot, int kRows>
 void run_tile(const Tile& tile) {
   if constexpr (kRows == 1) {
     tile_rows<Dot, 1>(tile);
@@ -387,9 +387,29 @@ void pack_values(const PackedRows& values) {
   }
 }
 
-template <class Dot>
+template <class Dot, int kRows>
 constexpr TileKernel tile_kernel(uint32_t group) {
-  return {group, static_cast<uint32_t>(kPanelVectors * V::kWidth), static_cast<uint32_t>(kTileRows), &run_tile<Dot>};
+  return {group, static_cast<uint32_t>(kPanelVectors * V::kWidth), static_cast<uint32_t>(kRows), &run_tile<Dot, kRows>};
+}
+
+// Dot16 may be void.
+template <class Dot32, class Dot16, class Dot8, int kRows8 = kTileRows>
+constexpr Kernels kernels_of(Isa isa) {
+  TileKernel half = {};
+  if constexpr (!__is_same(Dot16, void)) half = tile_kernel<Dot16, kTileRows>(2);
+  return {isa,
+          {tile_kernel<Dot32, kTileRows>(1), half, tile_kernel<Dot8, kRows8>(4)},
+          &finish,
+          &prepare_row,
+          &softmax,
+          &pack_keys,
+          &pack_values,
+          &scale_rows,
+          &convert,
+          &exp_all,
+          &log_all,
+          &gelu_all,
+          &dot};
 }
 
 }  // namespace

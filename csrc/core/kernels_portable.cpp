@@ -16,8 +16,6 @@ using std::uint8_t;
 namespace lf {
 
 extern const Kernels kKernelsPortable;
-const Kernels kKernelsPortable = {Isa::portable,
-                                  {tile_kernel<Dot32>(1), {}, tile_kernel<Dot8>(4)},
-                                  &finish, &prepare_row, &softmax, &pack_keys, &pack_values, &scale_rows, &convert, &exp_all, &log_all, &gelu_all, &dot};
+const Kernels kKernelsPortable = kernels_of<Dot32, void, Dot8>(Isa::portable);
 
 }  // namespace lf
