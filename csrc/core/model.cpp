@@ -267,8 +267,8 @@ void Workspace::lay_out(const Model& model, std::size_t max_tokens, Arena& arena
   max_tokens_ = max_tokens;
   pieces_ = arena.take<std::int32_t>(sizes.max_text_tokens);
   condition_ = arena.take<float>(sizes.condition_width);
-  ids_ = arena.take<std::int64_t>(sizes.max_tokens);
-  features_ = arena.take<float>(sizes.max_tokens * kFramesPerToken * sizes.features);
+  ids_ = arena.take<std::int64_t>(max_tokens);
+  features_ = arena.take<float>(max_tokens * kFramesPerToken * sizes.features);
   latents_ = arena.take<float>(max_tokens * std::max(model.encoder_.code_width(), model.motion_encoder_.code_width()));
   if (sizes.makes_motions) first_step_ = Generator::FirstStep(model.generator_, arena);
 
@@ -307,6 +307,7 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
   executor_ = &executor;
   decoding_ = request.decoding;
   decodes_ = request.decodes;
+  edge_ = decodes_ ? request.edge_tokens : 0;
   tokens_ = request.tokens;
   has_known_ = request.known != nullptr;
   const ModelSizes& sizes = model.sizes();
@@ -319,6 +320,10 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
   if (tokens_ > sizes.max_tokens) {
     return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens_,
                 sizes.max_tokens);
+  }
+  if ((tokens_ == 0 ? sizes.max_tokens : tokens_) + 2 * edge_ > workspace.max_tokens_) {
+    return fail(error, status::invalid_argument, "%zu tokens at either end are decoded besides, the workspace has %zu in all",
+                edge_, workspace.max_tokens_);
   }
   if (options.steps < 1 || options.steps > std::numeric_limits<std::uint32_t>::max() - 1) {
     return fail(error, status::invalid_argument, "the number of steps is %zu, expected at least 1", options.steps);
@@ -363,6 +368,15 @@ void Generation::begin_drawing() noexcept {
   phase_ = Phase::drawing;
 }
 
+void Generation::begin_decoding() noexcept {
+  std::int64_t* const ids = workspace_->ids_;
+  std::memmove(ids + edge_, ids, tokens_ * sizeof *ids);
+  std::fill_n(ids, edge_, ids[edge_]);
+  std::fill_n(ids + edge_ + tokens_, edge_, ids[edge_ + tokens_ - 1]);
+  model_->decoder_.begin(workspace_->decoding_, ids, tokens_ + 2 * edge_);
+  phase_ = Phase::decoding;
+}
+
 bool Generation::advance() noexcept {
   Workspace& workspace = *workspace_;
   const Executor& executor = *executor_;
@@ -381,14 +395,15 @@ bool Generation::advance() noexcept {
       break;
     case Phase::drawing:
       if (model_->generator_.advance(executor, workspace.drawing_, workspace.first_step_, workspace.ids_)) break;
-      phase_ = Phase::done;
-      if (!decodes_) break;
-      model_->decoder_.begin(workspace.decoding_, workspace.ids_, tokens_);
-      phase_ = Phase::decoding;
+      if (decodes_) {
+        begin_decoding();
+      } else {
+        phase_ = Phase::done;
+      }
       break;
     case Phase::decoding:
       if (model_->decoder_.advance(executor, workspace.decoding_, workspace.features_)) break;
-      model_->to_units(workspace.features_, tokens_ * kFramesPerToken);
+      model_->to_units(workspace.features_, (tokens_ + 2 * edge_) * kFramesPerToken);
       phase_ = Phase::done;
       break;
     case Phase::none:

@@ -177,6 +177,10 @@ struct GenerationRequest {
   const std::int64_t* known = nullptr;  // (tokens): the mask id where a code is wanted; nullptr: everywhere
   DecodingOptions decoding;
   bool decodes = true;  // whether features are wanted
+  // So many times the first token is decoded again in front of the motion, and the last one behind it, and left out of
+  // the result: the decoder takes what lies outside for zeros, of which the first and last frames get a jerk. For a piece
+  // of a longer motion; the workspace must have room for these tokens, too.
+  std::size_t edge_tokens = 0;
 };
 
 // One motion, made in stages: each a layer, or a few convolutions. It uses its workspace until it is done or begun anew.
@@ -198,20 +202,23 @@ class Generation {
 
   // When it is done; they stay until the workspace is used again.
   std::size_t tokens() const noexcept { return tokens_; }
-  const std::int64_t* ids() const noexcept { return workspace_->ids_; }           // (tokens)
-  const float* features() const noexcept { return workspace_->features_; }        // (4 tokens, features)
-  const float* condition() const noexcept { return workspace_->condition_; }      // (condition_width)
+  const std::int64_t* ids() const noexcept { return workspace_->ids_ + edge_; }  // (tokens)
+  const float* features() const noexcept {                                        // (4 tokens, features)
+    return workspace_->features_ + edge_ * kFramesPerToken * model_->sizes().features;
+  }
+  const float* condition() const noexcept { return workspace_->condition_; }  // (condition_width)
 
  private:
   enum class Phase : std::uint8_t { none, text, queries, drawing, decoding, done };
 
   void begin_drawing() noexcept;
+  void begin_decoding() noexcept;
 
   const Model* model_ = nullptr;
   Workspace* workspace_ = nullptr;
   const Executor* executor_ = nullptr;
   Phase phase_ = Phase::none;
-  std::size_t tokens_ = 0;
+  std::size_t tokens_ = 0, edge_ = 0;
   bool has_known_ = false, decodes_ = true;
   DecodingOptions decoding_;
 };
