@@ -9,8 +9,7 @@ from pathlib import Path
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("caption", help="words from motion", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".bvh, .amc, .npz or .npy")
-    parser.add_argument("--clip", help="which motion of an .npz file that holds several")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="motions (FILE#NAME of many)")
     parser.add_argument("--num-beams", type=int, default=5, help="texts kept in parallel; 1: the likeliest next word")
     parser.add_argument("--sample", action="store_true", help="draw the words instead")
     parser.add_argument("--temperature", type=float, default=1.0, help="of --sample: below 1 is more careful")
@@ -27,9 +26,9 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     from lamp_fast import MotionCaptioner
 
-    from ..readers.motion import read_motion
+    from ..readers.motion import read_motion, split_clip
 
-    motions = [read_motion(file, clip=args.clip) for file in args.files]
+    motions = [read_motion(file, clip=clip) for file, clip in map(split_clip, args.files)]
     captioner = MotionCaptioner.from_pretrained(args.model, args.captioner, args.language_model, device=args.device)
     captions = captioner(
         motions,

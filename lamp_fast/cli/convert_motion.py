@@ -12,7 +12,7 @@ COORDINATES = ("gltf", "unity", "unreal", "blender")
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("convert-motion", help="motion into other formats, edited", description=__doc__)
-    parser.add_argument("input", nargs="+", type=Path, metavar="IN", help="motion files; several are joined to one")
+    parser.add_argument("input", nargs="+", metavar="IN", help="motions (FILE#NAME of many); several are joined to one")
     parser.add_argument(
         "output", type=Path, metavar="OUT", help=".bvh, .glb, .npz, .csv (way of the root), .gif or .png"
     )
@@ -39,7 +39,6 @@ def run(args: argparse.Namespace) -> int:
     from lamp_fast.export.smpl import write_smpl
     from lamp_fast.export.target import read_target
     from lamp_fast.motion import editing
-    from lamp_fast.readers.clip import read_clip
 
     check_output(args.output)
     target = read_target(args.retarget, args.target_mapping) if args.retarget else None
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise LampError("a character keeps its own; leave --coordinates, --channel-order and --root-joint out")
     if args.smpl and (args.body_model is None or args.output.suffix.lower() != ".npz" or target):
         raise LampError("--smpl writes an .npz file by a --body-model of your own; give both, and no --retarget")
-    clips = [read_clip(path, body=args.mapping, body_model=args.body_model) for path in args.input]
+    clips = [_read(path, args) for path in args.input]
     clip = editing.concatenate(clips)
     print(f"{' + '.join(map(str, args.input))}: {clip.seconds:.2f} s, {len(clip)} frames at {clip.fps:g} a second")
     if args.trim:
@@ -76,6 +75,14 @@ def run(args: argparse.Namespace) -> int:
         )
     print(f"  {args.output}: {clip.seconds:.2f} s" + (f" on {args.retarget}" if target else ""))
     return 0
+
+
+def _read(path: Path, args: argparse.Namespace):
+    from lamp_fast.readers.clip import read_clip
+    from lamp_fast.readers.motion import split_clip
+
+    file, clip = split_clip(path)
+    return read_clip(file, body=args.mapping, body_model=args.body_model, clip=clip)
 
 
 def _locked(clip):

@@ -36,7 +36,8 @@ def add_parser(subparsers) -> None:
 def run_map(args: argparse.Namespace) -> int:
     from ..export import save
     from ..readers import read_motion
-    from ..readers.proposal import open_capture, propose, write_map
+    from ..readers.motion import open_capture
+    from ..readers.proposal import propose, write_map
 
     if args.preview and Path(args.preview).suffix.lower() not in (".png", ".gif"):
         raise LampError(f"cannot show a motion as {args.preview!r}; give a file that ends in .png or .gif")

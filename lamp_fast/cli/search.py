@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,12 +70,10 @@ def run(args: argparse.Namespace) -> int:
 def _query(query: str) -> str | Clip:
     """A text, or the motion that is named: a file, or "file#name" of one that holds several."""
     from ..readers import read_motion
-    from ..readers.motion import SUFFIXES
+    from ..readers.motion import SUFFIXES, split_clip
 
-    path, _, clip = (query, "", "") if os.path.isfile(query) else query.partition("#")
-    if Path(path).suffix.lower() not in SUFFIXES:
-        return query
-    return read_motion(path, clip=clip or None)
+    path, clip = split_clip(query)
+    return read_motion(path, clip=clip) if path.suffix.lower() in SUFFIXES else query
 
 
 def _lines(file: Path) -> list[str]:

@@ -19,8 +19,13 @@ DEFAULT_PORT = 8017
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("view", help="a 3D player in the browser", description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="motions: .bvh, .amc, .npz, .npy")
-    parser.add_argument("--clip", help="which motion of an .npz file that holds several")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="motions (FILE#NAME of many)",
+    )
     parser.add_argument("--body", type=Path, help="a mapping for a skeleton that is not recognised")
     parser.add_argument("--body-model", type=Path, help="for AMASS: the folder of the body model")
     parser.add_argument("--fps", type=float, help="frames a second, where a file does not tell")
@@ -79,19 +84,13 @@ def _serve(args: argparse.Namespace, page: str) -> int:
 
 
 def _read(path: Path, args: argparse.Namespace) -> Clip:
-    """The motion of a file, with the prompts and contacts that .npz files of ours hold."""
-    from lamp_fast.readers.arrays import npz_shapes, read_npz
-    from lamp_fast.readers.motion import read_motion
+    """The motion of a file, with the prompts and contacts that files of ours hold."""
+    from lamp_fast.readers.clip import told
+    from lamp_fast.readers.motion import read_motion, split_clip
 
-    is_npz = path.suffix.lower() == ".npz"
-    clip = args.clip if is_npz else None
+    path, clip = split_clip(path)
     motion = read_motion(path, body=args.body, body_model=args.body_model, fps=args.fps, clip=clip)
-    shapes = {"frame_prompts": (len(motion),), "contacts": (len(motion), 4)}
-    if not is_npz or not shapes.items() <= npz_shapes(path).items():
-        return motion
-    known = read_npz(path, set(shapes))
-    prompts = [str(prompt) for prompt in known["frame_prompts"]]
-    return replace(motion, frame_prompts=prompts, contacts=known["contacts"].astype(bool))
+    return replace(motion, **told(path, motion, clip))
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -29,6 +29,7 @@ from ..motion.features import joints_to_features, mirror_joints
 from ..motion.skeleton import HUMANML3D
 from ..readers import SUFFIXES, read_map, read_motion
 from ..readers.arrays import motion_names, npy_frames, npz_shapes
+from ..readers.motion import clip_names
 from .jobs import run_jobs
 from .labels import make_splits, read_splits, read_texts, texts_beside, words_of
 from .statistics import FeatureSums, sum_features
@@ -187,9 +188,9 @@ def _files(source: Path, destination: Path) -> Iterator[Path]:
 
 
 def _clips(path: Path) -> Sequence[str | None]:
-    """The clips of a file: one without a name, or those of an archive."""
+    """The clips of a file: one without a name, or those of an archive, or of a character with several animations."""
     if path.suffix.lower() != ".npz":
-        return (None,)
+        return clip_names(path)
     shapes = npz_shapes(path)
     if "joints" in shapes or {"poses", "trans"} <= shapes.keys():
         return (None,)

@@ -15,13 +15,13 @@ import numpy as np
 from .. import __version__
 from ..files import new_file
 from ..motion.animation import Animation
+from ..readers.gltf import BINARY_CHUNK, JSON_CHUNK
 from .motion import Motion
 from .stick_body import rest_joints, stick_body
 
 FLOAT, UNSIGNED_SHORT = 5126, 5123
 COMPONENTS = {np.dtype("<f4"): FLOAT, np.dtype("<u2"): UNSIGNED_SHORT}
 ARRAY_BUFFER = 34962
-JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 COLOURS = {"": (0.22, 0.26, 0.33), "l": (0.13, 0.42, 0.75), "r": (0.82, 0.33, 0.16)}
 SIDES = {"": "middle", "l": "left", "r": "right"}
 

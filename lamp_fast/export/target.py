@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +13,10 @@ from ..errors import LampError
 from ..motion.rotations import matrix_to_quaternion
 from ..readers.bodies import JOINTS, BodyMap
 from ..readers.bvh import BvhFile, open_bvh
+from ..readers.gltf import GltfFile, open_gltf
 from ..readers.hierarchy import Hierarchy, about_axis
 from ..readers.motion import find_body
-from .glb import BINARY_CHUNK, JSON_CHUNK
 
-MAX_BYTES = 1 << 30
-MAX_NODES = 100_000
 UPRIGHT = 0.8  # cosine of how far spine, thighs and shins may lean in a pose that stands
 LEG = 0.8  # metres from hip to ankle of a grown person: tells the unit of a file that does not
 UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0564444)  # metres, centimetres, millimetres, inches, CMU's unit
@@ -131,28 +127,14 @@ def _first_frame(file: BvhFile) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_glb(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
-    document, data = _chunks(path)
-    try:
-        nodes = document["nodes"]
-        names = [str(node.get("name", f"node{i}")) for i, node in enumerate(nodes)]
-        order, parents = _parents_first(nodes, path)
-        world: list[np.ndarray] = []
-        with np.errstate(all="ignore"):  # what is not finite is refused below
-            for i, parent in zip(order, parents):
-                matrix = _matrix(nodes[i])
-                world.append(matrix if parent < 0 else world[parent] @ matrix)
-        keep = _skeleton(parents, document, order, path)
-    except LampError:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise LampError(f"{path} is a damaged GLB file: its nodes or skins cannot be read ({error!r})") from error
-    world_of = np.array(world)
-    if not np.isfinite(world_of).all():
-        raise LampError(f"{path} is a damaged GLB file: its nodes hold values that are not finite")
-    names = tuple(names[i] for i in order)
+    file = open_gltf(path)
+    if len(file.document.get("buffers", [])) > 1 or "uri" in str(file.document.get("buffers")):
+        raise LampError(f"{path} keeps its data in several places; save it as one .glb file")
+    nodes = file.nodes
+    keep = _skeleton(file)
     new = {old: i for i, old in enumerate(keep)}
-    names, world = tuple(names[i] for i in keep), world_of[keep]
-    parents = tuple(new.get(parents[i], -1) for i in keep)
+    names, world = tuple(nodes.names[i] for i in keep), nodes.world[keep]
+    parents = tuple(new.get(nodes.parents[i], -1) for i in keep)
     rest = world[:, :3, 3]
     body = find_body(Hierarchy(names, parents, rest), path, body)
     return Target(
@@ -165,85 +147,26 @@ def _read_glb(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
         np.tile([1.0, 0, 0, 0], (len(names), 1)),
         *_placed(names, rest, body, path),
         ("ZXY",) * len(names),
-        document,
-        data,
-        tuple(order[i] for i in keep),
+        file.document,
+        file.data,
+        tuple(nodes.numbers[i] for i in keep),
         world,
     )
 
 
-def _chunks(path: Path) -> tuple[dict, bytes]:
-    """The JSON and the binary part of a GLB file."""
-    if path.stat().st_size > MAX_BYTES:
-        raise LampError(f"{path} is larger than {MAX_BYTES >> 20} MiB; give the character alone")
-    content = path.read_bytes()
-    try:
-        magic, version, _ = struct.unpack_from("<4sII", content)
-        if magic != b"glTF" or version != 2:
-            raise ValueError("no glTF 2.0 header")
-        parts, place = {}, 12
-        while place + 8 <= len(content):
-            length, kind = struct.unpack_from("<II", content, place)
-            parts[kind] = content[place + 8 : place + 8 + length]
-            if len(parts[kind]) < length:
-                raise ValueError("cut short")
-            place += 8 + length
-        document = json.loads(parts[JSON_CHUNK])
-        if not isinstance(document, dict) or len(document.get("buffers", [])) > 1:
-            raise ValueError("more than one buffer")
-    except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise LampError(f"{path} is no GLB file, or a damaged one ({error})") from error
-    return document, parts.get(BINARY_CHUNK, b"")
-
-
-def _parents_first(nodes: list[dict], path: Path) -> tuple[list[int], list[int]]:
-    """Node numbers in an order in which parents come first, and the place in that order of each one's parent."""
-    if len(nodes) > MAX_NODES:
-        raise LampError(f"{path} has {len(nodes)} nodes, at most {MAX_NODES} are read")
-    parent_of = {child: i for i, node in enumerate(nodes) for child in node.get("children", [])}
-    waiting = [(i, -1) for i in reversed(range(len(nodes))) if i not in parent_of]
-    order, parents = [], []
-    while waiting:
-        node, parent = waiting.pop()
-        order.append(node)
-        parents.append(parent)
-        if len(order) > len(nodes):
-            break
-        waiting += [(child, len(order) - 1) for child in reversed(nodes[node].get("children", []))]
-    if len(order) != len(nodes):
-        raise LampError(f"{path} is a damaged GLB file: its nodes hang on each other in a circle")
-    return order, parents
-
-
-def _matrix(node: dict) -> np.ndarray:
-    """(4, 4) of a node's transform."""
-    if "matrix" in node:
-        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = np.array(node.get("rotation", [0, 0, 0, 1]), dtype=np.float64)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    matrix = np.eye(4)
-    matrix[:3, :3] = (np.eye(3) + 2 * w * cross + 2 * cross @ cross) * np.array(node.get("scale", [1, 1, 1]), float)
-    matrix[:3, 3] = node.get("translation", [0, 0, 0])
-    return matrix
-
-
-def _skeleton(parents: list[int], document: dict, order: list[int], path: Path) -> list[int]:
+def _skeleton(file: GltfFile) -> list[int]:
     """The joints of the skin that has most, and what they hang on: one tree, parents first."""
-    skins = document.get("skins") or []
-    if not skins:
-        raise LampError(f"{path} has no skin, so nothing tells which of its nodes are a skeleton")
-    joints = max((skin["joints"] for skin in skins), key=len)
-    place = {node: i for i, node in enumerate(order)}
-    needed: set[int] = set()
-    for joint in joints:
-        i = place[joint]
-        while i >= 0 and i not in needed:
-            needed.add(i)
-            i = parents[i]
-    roots = [i for i in needed if parents[i] < 0]
+    nodes = file.nodes
+    with file.reading("skins"):
+        skins = file.document.get("skins") or []
+        joints = max((skin["joints"] for skin in skins), key=len, default=[])
+        needed = nodes.with_ancestors([nodes.place[joint] for joint in joints])
+    if not needed:
+        raise LampError(f"{file.path} has no skin, so nothing tells which of its nodes are a skeleton")
+    roots = [i for i in needed if nodes.parents[i] < 0]
     if len(roots) != 1:
-        raise LampError(f"the joints of {path} hang on {len(roots)} roots, expected one")
-    return sorted(needed)
+        raise LampError(f"the joints of {file.path} hang on {len(roots)} roots, expected one")
+    return needed
 
 
 def _our_joints(names: tuple[str, ...], places: np.ndarray, body: BodyMap) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Motion capture files read: BVH, Acclaim, NumPy arrays, AMASS; every one becomes 22 joints, metres, Y up, 20 fps."""
+"""Motion files read: BVH, glTF, Acclaim, NumPy arrays, AMASS; every one becomes 22 joints, metres, Y up, 20 fps."""
 
 from .bodies import BodyMap, read_map
 from .motion import SUFFIXES, CapturedMotion, read_motion

@@ -43,6 +43,7 @@ class AcclaimFile:
     fps: float
     unit: float | None
     """Metres in the skeleton's unit of length: the format says how many units an inch has."""
+    up = None
 
     @cached_property
     def hierarchy(self) -> Hierarchy:

@@ -35,7 +35,7 @@ class BvhFile:
     channels: tuple[tuple[tuple[int, int, bool], ...], ...]
     num_frames: int
     fps: float
-    unit = None
+    unit = up = None
 
     @property
     def num_channels(self) -> int:

@@ -58,6 +58,9 @@ class Capture(Protocol):
     unit: float | None
     """Metres in one unit of length, where the format tells."""
 
+    up: str | None
+    """The axis that points up, where the format tells: "y"."""
+
     def positions(self, points: Sequence[int]) -> Iterator[np.ndarray]:
         """Blocks (T, len(points), 3) float64 of world positions, in the file's unit."""
 

@@ -16,14 +16,18 @@ from . import arrays, bodies, cmu, smpl
 from .acclaim import open_amc
 from .bodies import BodyMap
 from .bvh import BvhFile, open_bvh
+from .glb import animation_names, open_glb
 from .hierarchy import Capture, Hierarchy
 
 SUFFIXES = {
     ".bvh": "any skeleton",
+    ".glb": "glTF, a skeleton with an animation",
+    ".gltf": "the same as text",
     ".amc": "Acclaim, with its .asf beside it",
     ".npz": "joints, or AMASS with a body model",
     ".npy": "joints or features",
 }
+GLTF = (".glb", ".gltf")
 LEG = 0.8
 """Thigh and shin of a grown person, metres: tells the unit of a file that does not."""
 LEGS = (0.2, 2.5)
@@ -58,12 +62,12 @@ def read_motion(
     """Read a motion file.
 
     Args:
-        path: .bvh, .amc, .npz or .npy.
+        path: .bvh, .glb, .gltf, .amc, .npz or .npy.
         body: where the 22 joints come from: a mapping, or the file of one; None: told from the names in the file.
         skeleton: the .asf of an .amc file; None: the one beside it.
         body_model: for AMASS: the folder of the body model's .npz files, or one of them.
         fps: frames a second of the file, where it does not say so or says it wrongly.
-        clip: which motion of an .npz file that holds several.
+        clip: which motion of an .npz, .glb or .gltf file that holds several.
 
     Raises:
         LampError: a file that cannot be read, is damaged, too large, or of a skeleton that is not recognised.
@@ -102,13 +106,49 @@ def read_joints(
         joints, rate, name = arrays.read_joints(path, clip)
         used = "joints"
     else:
-        capture: Capture = open_bvh(path) if suffix == ".bvh" else open_amc(path, skeleton)
+        capture = open_capture(path, skeleton, clip)
         joints, used = _joints(capture, path, body)
         rate, name = capture.fps, path.stem
     if not np.isfinite(joints).all():
         raise LampError(f"{path} holds NaN or infinite joints; repair or drop those frames")
     _check_person(path, joints)
     return np.ascontiguousarray(joints, np.float32), rate, name, used
+
+
+def open_capture(
+    path: str | os.PathLike, skeleton: str | os.PathLike | None = None, clip: str | None = None
+) -> Capture:
+    """A file with a skeleton of its own, its frames not yet read. Raises `LampError` for other files."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".bvh", ".amc", *GLTF):
+        raise LampError(f"{path} has no skeleton; give a .bvh, .glb, .gltf or .amc file")
+    if not Path(path).is_file():
+        raise LampError(f"{path} is no file; give a motion file that exists")
+    if suffix in GLTF:
+        return open_glb(path, clip)
+    return open_bvh(path) if suffix == ".bvh" else open_amc(path, skeleton)
+
+
+def split_clip(path: str | os.PathLike) -> tuple[Path, str | None]:
+    """A file and which of its motions is meant: "walks.npz#second" is the motion `second` of walks.npz."""
+    text = os.fspath(path)
+    name, _, clip = (text, "", "") if os.path.isfile(text) else text.partition("#")
+    return Path(name), clip or None
+
+
+def clip_names(path: str | os.PathLike) -> list[str] | list[None]:
+    """What `clip` may be for a file: the names of its motions, if it holds several, else None alone.
+
+    Raises `LampError` for files that hold none.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in GLTF:
+        names = animation_names(path)
+    elif suffix == ".npz" and not {"joints", "poses"} & arrays.npz_shapes(path).keys():
+        names = arrays.motion_names(path)
+    else:
+        return [None]
+    return names if len(names) > 1 else [None]
 
 
 def _joints(capture: Capture, path: Path, body: BodyMap | str | os.PathLike | None) -> tuple[np.ndarray, str]:
@@ -128,7 +168,7 @@ def _joints(capture: Capture, path: Path, body: BodyMap | str | os.PathLike | No
     if not len(joints):
         raise LampError(f"{path} holds no frames after the first {skip}, which are left out")
     rest = np.einsum("jp,pc->jc", weights, capture.hierarchy.rest[indices])
-    if (body.up or _up(rest)) == "z":
+    if (body.up or capture.up or _up(rest)) == "z":
         joints = joints[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32)
     return joints * np.float32(body.unit or _unit(joints, path, capture.unit)), body.name
 

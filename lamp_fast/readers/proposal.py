@@ -6,15 +6,11 @@ import json
 import os
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
-from ..errors import LampError
 from ..files import new_file
-from .acclaim import open_amc
 from .bodies import JOINTS, Source, by_name, complete, recognise
-from .bvh import open_bvh
 from .hierarchy import Capture, Hierarchy
 
 LIMB = 0.2
@@ -37,16 +33,6 @@ class Proposal:
     @property
     def missing(self) -> list[str]:
         return [joint for joint, source in self.joints.items() if source is None]
-
-
-def open_capture(path: str | os.PathLike) -> Capture:
-    """A BVH or AMC file, its frames not yet read. Raises `LampError` for other files."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".bvh", ".amc"):
-        raise LampError(f"{path} has no skeleton to map; give a .bvh or .amc file")
-    if not Path(path).is_file():
-        raise LampError(f"{path} is no file; give a motion file that exists")
-    return open_bvh(path) if suffix == ".bvh" else open_amc(path)
 
 
 def propose(capture: Capture) -> Proposal:

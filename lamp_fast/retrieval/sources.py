@@ -16,8 +16,7 @@ from ..errors import LampError
 from ..motion.features import joints_to_features
 from ..motion.skeleton import HUMANML3D, Skeleton
 from ..readers import read_motion
-from ..readers.arrays import motion_names, npz_shapes
-from ..readers.motion import SUFFIXES
+from ..readers.motion import SUFFIXES, clip_names
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Source(ABC):
 
 
 class MotionFile(Source):
-    """One .bvh, .amc, .npz or .npy file."""
+    """One file that `readers` reads."""
 
     def __init__(self, path: Path, key: str):
         self.path, self.key = path, key
@@ -58,16 +57,9 @@ class MotionFile(Source):
             raise LampError(
                 f"{self.path} becomes 22 joints, but the model moves those of {skeleton.name}; give a data set"
             )
-        for name in self._names():
+        for name in clip_names(self.path):
             motion = read_motion(self.path, clip=name)
             yield SourceClip(name or "", joints_to_features(motion.joints, motion.skeleton))
-
-    def _names(self) -> list[str] | list[None]:
-        """Of an .npz file, those of its motions if it holds several."""
-        if self.path.suffix.lower() != ".npz" or {"joints", "poses"} & npz_shapes(self.path).keys():
-            return [None]
-        names = motion_names(self.path)
-        return names if len(names) > 1 else [None]
 
 
 class DataSet(Source):

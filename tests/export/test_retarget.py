@@ -283,7 +283,7 @@ def test_what_cannot_be_a_character(walk, tmp_path):
         read_target(tmp_path / "character.fbx")
     with pytest.raises(LampError, match="no file"):
         read_target(tmp_path / "character.glb")
-    for damage, words in ((b"", "no GLB file"), (b"glTF\x02\0\0\0\x0c\0\0\0", "no GLB file")):
+    for damage, words in ((b"", "no glTF file"), (b"glTF\x02\0\0\0\x0c\0\0\0", "no glTF file")):
         (tmp_path / "bad.glb").write_bytes(damage)
         with pytest.raises(LampError, match=words):
             read_target(tmp_path / "bad.glb")

@@ -28,6 +28,10 @@ BIPED = {
     "pelvis": "Pelvis", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "hip": "Thigh", "knee": "Calf",
     "foot": "Toe0", "collar": "Clavicle", "shoulder": "UpperArm", "elbow": "Forearm",
 }  # fmt: skip
+UNITY = {
+    "spine2": "Chest", "spine3": "UpperChest", "hip": "UpperLeg", "knee": "LowerLeg", "foot": "Toes",
+    "shoulder": "UpperArm", "elbow": "LowerArm",
+}  # fmt: skip
 MAKERS = {
     "mixamo": (MIXAMO, "mixamorig:{side}{part}", ("Left", "Right")),
     "mixamo without colon": (MIXAMO, "mixamorig{side}{part}", ("Left", "Right")),
@@ -36,6 +40,7 @@ MAKERS = {
     "a common prefix": (MIXAMO, "Model_{side}{part}", ("Left", "Right")),
     "unreal": (UNREAL, "{part}{side}", ("_l", "_r")),
     "100style": (MIXAMO | XSENS, "{side}{part}", ("Left", "Right")),
+    "unity": (MIXAMO | UNITY, "{side}{part}", ("Left", "Right")),
     "3ds max": (MIXAMO | BIPED, "Bip01 {side}{part}", ("L ", "R ")),
     "smpl": ({p: p.capitalize() for p in MIXAMO}, "{side}{part}", ("L_", "R_")),
     "humanml3d": ({p: p for p in MIXAMO}, "{side}{part}", ("l_", "r_")),

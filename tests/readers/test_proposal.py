@@ -8,7 +8,8 @@ from lamp_fast.cli.main import main
 from lamp_fast.motion.skeleton import HUMANML3D
 from lamp_fast.readers import read_motion
 from lamp_fast.readers.hierarchy import Hierarchy
-from lamp_fast.readers.proposal import by_shape, open_capture, propose, write_map
+from lamp_fast.readers.motion import open_capture
+from lamp_fast.readers.proposal import by_shape, propose, write_map
 
 
 def test_a_recognised_skeleton_needs_no_mapping(write_bvh_file, maker):
