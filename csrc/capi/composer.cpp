@@ -11,13 +11,14 @@ namespace {
 
 constexpr std::size_t kPassageTokens = 2;           // of the new segment, drawn again where it meets the last one
 constexpr std::size_t kContextTokens = 8;           // in front, so that the decoder sees where the motion comes from
+constexpr std::size_t kEdgeTokens = 2;              // around a segment, so that it neither begins nor ends with a jerk
 constexpr std::uint32_t kPassageSample = 1u << 16;  // noise of its own
 
 }  // namespace
 
 bool Composer::create(const Allocator& allocator, Error& error) {
   const ModelSizes& sizes = model_.sizes();
-  if (!workspace_.create(model_, {}, allocator, error)) return false;
+  if (!workspace_.create(model_, {sizes.max_tokens + 2 * kEdgeTokens}, allocator, error)) return false;
   const std::size_t tokens = sizes.max_tokens, frames = kFramesPerToken * tokens;
   Arena measure;
   scratch_.lay_out(measure, tokens);
@@ -95,6 +96,7 @@ bool Composer::draw(Draw what, const float* condition, const std::int64_t* known
   request.decoding.seed = params.seed;
   request.decoding.sample = what == Draw::passage ? kPassageSample : 0;
   request.decodes = what != Draw::segment && what != Draw::passage;
+  request.edge_tokens = question_->stream != nullptr ? kEdgeTokens : 0;
   return generation_.begin(model_, workspace_, executor_, request, error);
 }
 
