@@ -8,6 +8,7 @@
 
 #include "bindings.h"
 #include "coordinates.h"
+#include "joints_to_features.h"
 #include "motion_features.h"
 #include "rotations.h"
 #include "stream.h"
@@ -70,6 +71,24 @@ Array<float> features_to_joints(const Array<float>& features) {
   lf::RootState state;
   lf::features_to_joints(features.data(), features.shape(0), skeleton, state, out);
   return joints;
+}
+
+Array<float> joints_to_features(const Array<float>& joints) {
+  if (joints.ndim() != 3 || joints.shape(2) != 3 || joints.shape(0) < 2) {
+    throw py::value_error("joints must be (T, 22, 3) or (T, 21, 3) float32 with at least two frames");
+  }
+  const lf::Skeleton& skeleton = skeleton_of_joints(joints.shape(1));
+  const std::size_t frames = joints.shape(0);
+  Array<float> features({frames - 1, skeleton.features()});
+  float* const out = features.mutable_data();
+  bool good;
+  {
+    py::gil_scoped_release release;
+    lf::Buffer<double> scratch(lf::joints_to_features_scratch(frames), lf::system_allocator());
+    good = lf::joints_to_features(joints.data(), frames, skeleton, scratch.data(), out);
+  }
+  if (!good) throw py::value_error("joints hold a bone of zero length, NaN or an infinity");
+  return features;
 }
 
 py::tuple local_rotations(const Array<float>& joints, bool bases) {
@@ -168,6 +187,9 @@ class Stream {
 void bind_motion(py::module_& module) {
   module.def("features_to_joints", &features_to_joints, py::arg("features"),
              "features (T, F) float32, not normalised -> joints (T, J, 3) float32, metres. ValueError: wrong width.");
+  module.def("joints_to_features", &joints_to_features, py::arg("joints"),
+             "joints (T, J, 3) float32, metres, any place and heading -> features (T - 1, F) float32. "
+             "ValueError: wrong shape, a bone of zero length, values that are not finite.");
   module.def("local_rotations", &local_rotations, py::arg("joints"), py::arg("bases") = true,
              "joints (T, J, 3) float32 -> rotations (T, K, 4), w first, relative to the parent, and T-pose bones (K, 3). "
              "ValueError: wrong shape.");

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lamp_fast.export.coordinates import COORDINATES
-from lamp_fast.motion.features import features_to_joints
+from lamp_fast.motion.features import features_to_joints, joints_to_features
 from lamp_fast.motion.kinematics import forward_kinematics, hierarchy_with_bases, local_rotations, plain_hierarchy
 from lamp_fast.motion.skeleton import HUMANML3D, KIT
 
@@ -37,6 +37,25 @@ def features(frames, skeleton, seed=0):
 def test_joints_of_features(skeleton, frames):
     rows = features(frames, skeleton)
     np.testing.assert_allclose(native.features_to_joints(rows), features_to_joints(rows, skeleton), atol=2e-6)
+
+
+@pytest.mark.parametrize("frames", [2, 7, 49, 300])
+def test_features_of_joints(frames):
+    joints = np.asarray(features_to_joints(features(frames, HUMANML3D), HUMANML3D))
+    turn = np.array([[0.6, 0, 0.8], [0, 1, 0], [-0.8, 0, 0.6]], np.float32)
+    joints = joints @ turn.T + np.float32([3, 0.2, -2])
+    # Float32 against float64, where bones that point against their rest direction lose digits.
+    np.testing.assert_allclose(native.joints_to_features(joints), joints_to_features(joints, HUMANML3D), atol=2e-4)
+
+
+def test_features_of_captured_joints(golden):
+    data = golden("motion_features")
+    skeleton = HUMANML3D.with_offsets(data["target_offsets"].tolist())
+    if not np.allclose(skeleton.target_offsets, HUMANML3D.target_offsets, atol=1e-6):
+        pytest.skip("the fixture has another target skeleton")
+    for clip in data.config["clips"]:
+        found, expected = native.joints_to_features(data[f"joints_{clip}"].numpy()), data[f"features_{clip}"].numpy()
+        assert np.abs(found - expected).max() < 2e-3 and np.abs(found - expected).mean() < 1e-5
 
 
 @SKELETONS
