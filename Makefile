@@ -19,7 +19,8 @@ test: .venv/dev
 		echo "no npm packages: tests of our files in three.js and the Khronos validator will skip"
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/ctest -G Ninja
 	$(BIN)/cmake --build build/ctest
-	$(BIN)/ctest --test-dir build/ctest --output-on-failure
+	$(BIN)/lamp-fast export native lamp-mini build/lamp-mini.safetensors
+	LAMP_FAST_NATIVE_MODEL="$(CURDIR)/build/lamp-mini.safetensors" $(BIN)/ctest --test-dir build/ctest --output-on-failure
 	TRITON_INTERPRET=1 $(BIN)/python -P -m pytest tests/kernels
 	$(BIN)/python -P -m pytest --ignore=tests/kernels
 

@@ -1,5 +1,5 @@
 # What a game's build does: install, then find_package, build the examples against the installed files, run them.
-# cmake -DBUILD=... -DSOURCE=... -DGENERATOR=... -P install_test.cmake
+# cmake -DBUILD=... -DSOURCE=... -DGENERATOR=... -DMODEL=... -P install_test.cmake
 function(run what)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT status EQUAL 0)
@@ -17,15 +17,13 @@ foreach(kind OFF ON)
     "-DCMAKE_PREFIX_PATH=${folder}/prefix" "-DCMAKE_C_FLAGS=-Wall -Wextra -pedantic -Werror ${FLAGS}"
     "-DCMAKE_CXX_FLAGS=${FLAGS}")
   run("build" "${CMAKE_COMMAND}" --build "${examples}")
-  if(DEFINED ENV{LAMP_FAST_NATIVE_MODEL})
-    run("prompt_to_bvh" "${examples}/prompt_to_bvh" "$ENV{LAMP_FAST_NATIVE_MODEL}" "a person waves" "${folder}/wave.bvh" 2 1)
-    file(STRINGS "${folder}/wave.bvh" frames REGEX "^Frames: 40$")
-    if(NOT frames)
-      message(FATAL_ERROR "wave.bvh has not 40 frames")
-    endif()
-    run("tick_loop" "${examples}/tick_loop" "$ENV{LAMP_FAST_NATIVE_MODEL}" 3)
-    run("tick_loop, pumped" "${examples}/tick_loop" "$ENV{LAMP_FAST_NATIVE_MODEL}" 2 4000)
+  run("prompt_to_bvh" "${examples}/prompt_to_bvh" "${MODEL}" "a person waves" "${folder}/wave.bvh" 2 1)
+  file(STRINGS "${folder}/wave.bvh" frames REGEX "^Frames: 40$")
+  if(NOT frames)
+    message(FATAL_ERROR "wave.bvh has not 40 frames")
   endif()
+  run("tick_loop" "${examples}/tick_loop" "${MODEL}" 2)
+  run("tick_loop, pumped" "${examples}/tick_loop" "${MODEL}" 2 4000)
 endforeach()
 
 find_program(PKG_CONFIG pkg-config)
