@@ -380,6 +380,7 @@ StreamOptions lf_session::stream_options(const lf_stream_params& params) const n
       std::max(static_cast<std::size_t>(params_.stream_seconds * options.fps), kFramesPerToken * sizes().max_tokens);
   options.known_tokens = sizes().max_tokens;
   options.in_place = body_.root_is_separate();
+  options.idle_seconds = params.idle_seconds;
   float place[3];
   body_.space().position_back(params.position, place);
   options.x = place[0];

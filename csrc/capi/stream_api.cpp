@@ -30,8 +30,8 @@ lf_status lf_stream_create(lf_session* session, const lf_stream_params* params, 
       return fail(e, LF_ERROR_UNSUPPORTED, "this model makes no motions, it only searches; use one with a generator");
     }
     if (!std::all_of(read.position, read.position + 3, [](float v) { return std::isfinite(v); }) ||
-        !std::isfinite(read.heading)) {
-      return fail(e, LF_ERROR_NOT_FINITE, "position or heading is NaN or an infinity");
+        !std::isfinite(read.heading) || !std::isfinite(read.idle_seconds)) {
+      return fail(e, LF_ERROR_NOT_FINITE, "position, heading or idle_seconds is NaN or an infinity");
     }
     if (read.blend_frames < 0 || read.blend_frames > 100) {
       return fail(e, LF_ERROR_INVALID_ARGUMENT, "blend_frames is %d, expected 0 to 100", read.blend_frames);

@@ -158,6 +158,28 @@ RestPose measured_rest(const float* joints, std::size_t frames, const Hierarchy&
   return rest;
 }
 
+float standing_pose(const Hierarchy& hierarchy, const RestPose& rest, float* rotations) noexcept {
+  constexpr double kArmsDown = 1.25, kElbowsBent = 0.25;  // radians
+  const Skeleton& skeleton = *hierarchy.skeleton;
+  for (std::size_t node = 0; node < hierarchy.nodes; ++node) {
+    Quat rotation;
+    for (int i = 2; i < 4; ++i) {  // the shoulders: right, left
+      const double side = i == 2 ? -1 : 1;
+      const int shoulder = skeleton.face_joints[i], joint = hierarchy.joints[node];
+      if (hierarchy.is_base(node)) break;
+      if (joint == shoulder) rotation = from_rotation_vector({0, 0, -side * kArmsDown});
+      if (joint == only_child(skeleton, shoulder)) rotation = from_rotation_vector({0, -side * kElbowsBent, 0});
+    }
+    store(rotation, rotations + 4 * node);
+  }
+  float positions[3 * kMaxNodes];
+  const float origin[3] = {0, 0, 0};
+  forward_kinematics(rotations, origin, rest, hierarchy, positions);
+  float lowest = 0;
+  for (std::size_t node = 0; node < hierarchy.nodes; ++node) lowest = std::min(lowest, positions[3 * node + 1]);
+  return -lowest;
+}
+
 void forward_kinematics(const float* rotations, const float* root, const RestPose& rest, const Hierarchy& hierarchy,
                         float* positions) noexcept {
   std::array<Quat, kMaxNodes> world;

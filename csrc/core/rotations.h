@@ -26,6 +26,9 @@ RestPose standard_rest(const Hierarchy& hierarchy) noexcept;
 // joints (frames, J, 3) metres, frames >= 1.
 RestPose measured_rest(const float* joints, std::size_t frames, const Hierarchy& hierarchy) noexcept;
 
+// A body that stands at ease, its arms down: rotations (K, 4), and the height of its root over the floor.
+float standing_pose(const Hierarchy& hierarchy, const RestPose& rest, float* rotations) noexcept;
+
 // Positions (K, 3), metres, of a pose. rotations (K, 4), root (3). A base lies on its parent.
 void forward_kinematics(const float* rotations, const float* root, const RestPose& rest, const Hierarchy& hierarchy,
                         float* positions) noexcept;

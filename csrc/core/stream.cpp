@@ -23,17 +23,6 @@ void store_xyzw(const float* wxyz, float* out) noexcept {
   for (int i = 0; i < 4; ++i) out[i] = wxyz[(i + 1) % 4];
 }
 
-// How high the root stands in the rest pose.
-float standing_height(const Hierarchy& hierarchy, const RestPose& rest) noexcept {
-  std::array<double, kMaxNodes> height{};
-  double lowest = 0;
-  for (std::size_t node = 1; node < hierarchy.nodes; ++node) {
-    height[node] = height[hierarchy.parents[node]] + rest.offsets[node].y;
-    lowest = std::min(lowest, height[node]);
-  }
-  return static_cast<float>(-lowest);
-}
-
 using PoseArray = std::array<float, 3 * kMaxJoints>;
 
 // Bends poses (frames, J, 3), the frames behind `then` and `before` it, towards `pose` with `pose_before` it: bone by bone,
@@ -88,14 +77,10 @@ void Stream::lay_out(Arena& arena, const StreamOptions& options) noexcept {
   frames_ = arena.take<Frame>(capacity_);
   tokens_ = arena.take<std::int64_t>(token_capacity_);
 
-  const bool idles = options.idle_rotations != nullptr && options.idle_seconds > 0;
-  idle_rate_ = idles ? 1 / options.idle_seconds : 0;
+  idle_rate_ = options.idle_seconds > 0 ? 1 / options.idle_seconds : 0;
   idle_weight_ = 1;
   idle_pose_ = {};
-  idle_pose_.height = idles ? options.idle_height : standing_height(*hierarchy_, rest_);
-  for (std::size_t node = 0; node < hierarchy_->nodes; ++node) {
-    store(idles ? load_quat(options.idle_rotations + 4 * node) : Quat{}, idle_pose_.rotations + 4 * node);
-  }
+  idle_pose_.height = standing_pose(*hierarchy_, rest_, idle_pose_.rotations);
   tail_ = {};
   tail_.x = idle_pose_.x = last_x_ = options.x;
   tail_.z = idle_pose_.z = last_z_ = options.z;

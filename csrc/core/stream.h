@@ -25,11 +25,7 @@ struct StreamOptions {
   float x = 0, z = 0;             // where the character starts, metres, our axes
   float heading = 0;              // and where it faces: radians about +Y from +Z to the left
   bool in_place = false;          // poses are told from the root on the ground instead of from the world
-  // Without frames the last pose is held, or, in so many seconds, left for the idle pose: rotations (K, 4), w first, the
-  // first of them without the heading, and the height of the root. They are copied.
-  float idle_seconds = 0;
-  const float* idle_rotations = nullptr;
-  float idle_height = 0;
+  float idle_seconds = 0;         // without frames the body comes to stand at ease in so long; 0: the last pose is held
 };
 
 // A generated piece of motion.
@@ -93,7 +89,7 @@ class Stream {
   // --- The thread that samples. ---
 
   // Plays on to `time`, seconds of any clock that does not run backwards. False: the frames have ended; the pose is held,
-  // and the motion goes on from there once there are more.
+  // and the motion goes on from there once there are more. Before the first segment the body stands at ease.
   bool sample(double time, Pose& pose) noexcept;
 
  private:

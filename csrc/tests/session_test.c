@@ -485,8 +485,9 @@ static void streams(lf_model* model) {
   lf_pose pose = {.struct_size = sizeof pose};
   lf_request request;
   lf_error error;
-  float positions[MAX_JOINTS * 3], rotations[MAX_JOINTS * 4], last_x;
+  float positions[MAX_JOINTS * 3], rotations[MAX_JOINTS * 4], standing[MAX_JOINTS * 4], last_x;
   double time;
+  int32_t i;
 
   lf_session_params_init(&params);
   params.threading = LF_THREADING_CALLER;
@@ -501,7 +502,7 @@ static void streams(lf_model* model) {
   pose.positions = positions;
   pose.rotations = rotations;
   expect(lf_stream_sample(stream, 100.0, &pose) == LF_UNDERRUN, "nothing to play yet");
-  expect(unit_rotations(rotations, lf_session_joint_count(session)), "but a rest pose");
+  expect(unit_rotations(rotations, lf_session_joint_count(session)), "but a body at ease");
   expect(fabsf(pose.root_position[0] - 5.0f) < 1e-5f && fabsf(pose.root_position[2] + 2.0f) < 1e-5f, "where it starts");
   expect(lf_stream_sample(stream, NAN, &pose) == LF_ERROR_NOT_FINITE, "at no time");
   pose.struct_size = 4;
@@ -554,6 +555,21 @@ static void streams(lf_model* model) {
   expect_ok(lf_stream_create(session, NULL, &stream, &error), &error, "a stream destroyed makes room");
   lf_stream_get_info(stream, &info);
   expect(info.frames_committed == 0 && info.samples == 0, "for a new one");
+  lf_stream_destroy(stream);
+
+  where.idle_seconds = INFINITY;
+  expect(lf_stream_create(session, &where, &stream, NULL) == LF_ERROR_NOT_FINITE, "idling takes time");
+  where.idle_seconds = 0.5f;
+  expect_ok(lf_stream_create(session, &where, &stream, &error), &error, "a stream that idles");
+  lf_stream_sample(stream, 0.0, &pose);
+  memcpy(standing, rotations, sizeof standing);
+  expect(lf_stream_append(stream, &what, &request, NULL) == LF_OK && wait_for(session, request) == LF_OK, "a segment");
+  expect(lf_stream_sample(stream, 1.0, &pose) == LF_OK, "it moves");
+  expect(lf_stream_sample(stream, 9.0, &pose) == LF_UNDERRUN, "until it ends");
+  for (time = 9.0; time < 10.0; time += 1.0 / 60.0) lf_stream_sample(stream, time, &pose);
+  for (i = 4; i < 4 * lf_session_joint_count(session); ++i) {
+    expect(fabsf(fabsf(rotations[i]) - fabsf(standing[i])) < 1e-4f, "then it stands at ease");
+  }
   lf_session_destroy(session);
 }
 

@@ -160,7 +160,11 @@ void the_end_holds() {
   Character character;
   Sample sample, held;
   expect(!character.stream.value.sample(1, sample.pose), "nothing was appended");
-  expect(std::isfinite(sample.positions[1]) && sample.positions[1] > 0.5, "it stands");
+  float lowest = 1, wrist = 0;
+  for (std::size_t node = 0; node < kNodes; ++node) lowest = std::min(lowest, sample.positions[3 * node + 1]);
+  for (const std::size_t node : {25, 26}) wrist = std::max(wrist, sample.positions[3 * node + 1]);
+  expect(near(lowest, 0, 1e-6) && sample.positions[1] > 0.8, "it stands on the floor");
+  expect(wrist < sample.positions[1] + 0.1, "its arms down");
   character.append(lf::walk(1, kBody));
   expect(character.stream.value.sample(2, sample.pose) && sample.pose.frame == 0, "play begins with the first frame");
   expect(!character.stream.value.sample(9, sample.pose) && sample.pose.frame == 3, "the frames have ended");
@@ -177,17 +181,20 @@ void the_end_holds() {
 }
 
 void the_end_idles() {
-  float rotations[4 * kNodes] = {};
-  for (std::size_t i = 0; i < 4 * kNodes; i += 4) rotations[i] = 1;
   lf::StreamOptions options;
   options.idle_seconds = 0.5f;
-  options.idle_rotations = rotations;
-  options.idle_height = 0.9f;
+  float standing[4 * kNodes];
+  const float height = lf::standing_pose(*options.hierarchy, options.rest, standing);
   Character character(options);
   character.append(lf::walk(2, kBody));
   std::vector<Sample> samples = play(character.stream.value, 0, 2, 1 / 60.0);
-  expect(near(samples.back().positions[1], 0.9, 1e-5), "the idle height");
-  expect(near(samples.back().rotations[4 * 9 + 3], 1, 1e-5), "the idle pose");
+  expect(near(samples.back().positions[1], height, 1e-5), "the height of a body that stands");
+  bool stands = true;
+  for (std::size_t i = 4; i < 4 * kNodes; ++i) {
+    const float found = samples.back().rotations[i / 4 * 4 + (i + 3) % 4];
+    stands &= near(std::abs(found), std::abs(standing[i]), 1e-5);
+  }
+  expect(stands, "it stands at ease");
   character.append(lf::walk(7, kBody), 0, 8, 2);
   for (const Sample& sample : play(character.stream.value, 2, 3, 1 / 60.0)) samples.push_back(sample);
   double step, bend;
