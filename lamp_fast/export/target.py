@@ -119,7 +119,7 @@ def _first_frame(file: BvhFile) -> tuple[np.ndarray, np.ndarray]:
             if is_rotation:
                 turn = turn @ about_axis(axis, frame[column])
             else:
-                place[axis] = frame[column]
+                place[axis] = frame[column] + (file.offsets[point][axis] if point in file.adds else 0)
         above = np.eye(3) if parent < 0 else turns[parent]
         places[point] = (0 if parent < 0 else places[parent]) + above @ place
         turns[point] = above @ turn

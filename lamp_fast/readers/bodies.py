@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import LampError
 from ..motion.skeleton import HUMANML3D
-from .hierarchy import Hierarchy
+from .hierarchy import END_SITE, Hierarchy
 
 JOINTS = HUMANML3D.joint_names
 CMU_UNIT = 0.0254 / 0.45
@@ -128,15 +128,16 @@ CMU_MARKS = {"LHipJoint", "RHipJoint", "LowerBack"}
 # What rigs call the points, without side, separators and case; the first that a skeleton has counts. Joints are looked
 # up in this order and a point is taken once: a shoulder without an arm is no collar, a foot below an ankle are toes.
 _SIDED = {
-    "wrist": ("hand", "wrist"),
-    "elbow": ("forearm", "lowerarm", "lowarm", "forearmbend", "farm", "elbow"),
+    "wrist": ("wrist", "hand"),
+    "elbow": ("forearm", "lowerarm", "lowarm", "forearmbend", "farm", "elbow", "radius"),
     "shoulder": ("upperarm", "uparm", "uarm", "arm", "humerus", "shldr", "shldrbend", "shoulder"),
-    "collar": ("collar", "clavicle", "collarbone", "shoulder"),
+    "collar": ("collar", "clavicle", "clav", "collarbone", "shoulder"),
     "ankle": ("ankle", "foot"),
     "foot": ("toebase", "toe", "toes", "ball", "toe0", "foot"),
     "knee": ("leg", "shin", "calf", "lowerleg", "lowleg", "tibia", "knee"),
     "hip": ("upleg", "thigh", "upperleg", "thighbend", "femur", "hip"),
 }
+_SIDED_CORES = {core for cores in _SIDED.values() for core in cores}
 _MIDDLE = {
     "pelvis": ("hips", "pelvis", "hip"),
     "neck": ("neck", "neck1", "neck01"),
@@ -156,12 +157,17 @@ def recognise(hierarchy: Hierarchy) -> BodyMap | None:
     """
     if CMU_MARKS <= hierarchy.index.keys() and not CMU.missing(hierarchy):
         return CMU
-    if not ACCLAIM.missing(hierarchy):
+    if not ACCLAIM.missing(hierarchy) and not _bones_start(hierarchy):
         return ACCLAIM
     if set(JOINTS) <= hierarchy.index.keys():
         return BodyMap({joint: joint for joint in JOINTS}, name="humanml3d")
     joints = by_name(hierarchy)
     return BodyMap(joints, name="names") if len(joints) == len(JOINTS) else None
+
+
+def _bones_start(hierarchy: Hierarchy) -> bool:
+    """Whether Acclaim's names are of joints where bones start, as MotionBuilder and amc2bvh write them."""
+    return bool(np.allclose(hierarchy.rest[hierarchy.index["lhipjoint"]], hierarchy.rest[hierarchy.index["root"]]))
 
 
 def by_name(hierarchy: Hierarchy) -> dict[str, Source]:
@@ -186,6 +192,7 @@ def complete(joints: Mapping[str, Source], hierarchy: Hierarchy) -> dict[str, So
             joints[f"{side}_foot"] = names[hierarchy.children[ankle][0]]
         if f"{side}_collar" not in joints and shoulder is not None and hierarchy.parents[shoulder] >= 0:
             joints[f"{side}_collar"] = (names[hierarchy.parents[shoulder]], names[shoulder], 0.35)
+    joints |= _trunk(hierarchy, {joint: point for joint in JOINTS if (point := place(joint)) is not None})
     neck, pelvis = place("neck"), place("pelvis")
     if "head" not in joints and neck is not None and len(hierarchy.children[neck]) == 1:
         joints["head"] = names[hierarchy.children[neck][0]]
@@ -193,6 +200,32 @@ def complete(joints: Mapping[str, Source], hierarchy: Hierarchy) -> dict[str, So
         path = hierarchy.path(pelvis, neck)
         joints |= _spine(hierarchy, path) if path else {}
     return joints
+
+
+def _trunk(hierarchy: Hierarchy, found: Mapping[str, int]) -> dict[str, Source]:
+    """Pelvis, neck and head as the limbs `found` tell them: where the legs meet with the arms, and what is above."""
+    limbs = [found.get(joint) for joint in ("l_hip", "r_hip", "l_shoulder", "r_shoulder")]
+    if None in limbs:
+        return {}
+    chest, pelvis = hierarchy.meeting(limbs[2:]), hierarchy.meeting(limbs)
+    if chest is None or pelvis is None or chest == pelvis:
+        return {}
+    told: dict[str, int] = {}
+    if "pelvis" not in found or hierarchy.path(found["pelvis"], chest) is None:
+        told["pelvis"] = pelvis
+    arms = {hierarchy.path(chest, shoulder)[1] for shoulder in limbs[2:] if shoulder != chest}
+    upwards = [child for child in hierarchy.children[chest] if child not in arms]
+    head = found.get("head")
+    if head is not None and hierarchy.path(chest, head) and "neck" not in found:
+        path = hierarchy.path(chest, head)
+        told["neck"] = path[1] if len(path) > 2 else chest
+    elif head is None and "neck" not in found and len(upwards) == 1:
+        line = upwards
+        while len(below := hierarchy.children[line[-1]]) == 1 and not hierarchy.names[below[0]].endswith(END_SITE):
+            line.append(below[0])
+        if len(line) > 1:
+            told |= {"neck": line[0], "head": line[-1]}
+    return {joint: hierarchy.names[point] for joint, point in told.items()}
 
 
 def _spine(hierarchy: Hierarchy, path: list[int]) -> dict[str, Source]:
@@ -237,15 +270,17 @@ def split_name(name: str) -> tuple[str, str]:
     name = _PREFIX.sub("", name)
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)
     words = [word.lower() for word in words if word.lower() not in ("jnt", "joint", "bone", "bind")]
-    sides = {"l": "l", "left": "l", "r": "r", "right": "r"}
+    sides = {"left": "l", "right": "r", "l": "l", "r": "r"}
     side = ""
     for i in (0, len(words) - 1):
         if words and words[i] in sides:
             side = sides[words.pop(i)]
             break
     core = "".join(words)
-    if not side and core in ("luarm", "ruarm", "lfarm", "rfarm"):
-        side, core = core[0], core[1:]
+    if not side:  # leftupleg, LEFTUPLEG, lfemur
+        for word, letter in sides.items():
+            if core.startswith(word) and core[len(word) :] in _SIDED_CORES:
+                return letter, core[len(word) :]
     return side, core
 
 

@@ -11,13 +11,12 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import LampError
-from .hierarchy import Hierarchy, about_axis
+from .hierarchy import END_SITE, Hierarchy, about_axis
 from .text import MAX_JOINTS, check_size, numbers, open_lines
 
 BLOCK = 1024
+COLLAPSED = 0.1  # of its offset: a joint that its position channels bring nearer to its parent than that
 MAX_CHANNELS = 6 * MAX_JOINTS
-END_SITE = " End"
-"""An end site is a point too; it takes the name of its joint and this."""
 
 
 @dataclass
@@ -25,7 +24,8 @@ class BvhFile:
     """A BVH file: the header is read, the frames are not.
 
     offsets: (P, 3) in the file's unit. channels: for each point (column, axis 0..2, True for a rotation), as declared.
-    A position channel takes the place of that coordinate of the offset, as in Blender and MotionBuilder.
+    A position channel takes the place of that coordinate of the offset, as in Blender and MotionBuilder; in files whose
+    joints would collapse by that it is added to it (see `adds`).
     """
 
     path: str | os.PathLike
@@ -62,13 +62,32 @@ class BvhFile:
             for line in lines:
                 if line.lower().startswith("frame time"):
                     break
-            while block := list(itertools.islice(lines, BLOCK)):
+            rows = self._rows(lines)
+            while block := list(itertools.islice(rows, BLOCK)):
                 if read + len(block) > self.num_frames:
                     raise LampError(f"{self.path} announces {self.num_frames} frames and holds more; repair its header")
                 yield self._parse(block, read)
                 read += len(block)
         if read < self.num_frames:
             raise LampError(f"{self.path} announces {self.num_frames} frames and holds {read}; the file is cut short")
+
+    def _rows(self, lines: Iterator[str]) -> Iterator[str]:
+        """A line for each frame, also where the file breaks frames into several lines."""
+        first = next(lines, None)
+        if first is None:
+            return
+        if len(first.split()) >= self.num_channels:
+            yield first
+            yield from lines
+            return
+        words: list[str] = []
+        for line in itertools.chain([first], lines):
+            words += line.split()
+            if len(words) >= self.num_channels:
+                yield " ".join(words)
+                words = []
+        if words:
+            yield " ".join(words)
 
     def _parse(self, block: list[str], first: int) -> np.ndarray:
         try:
@@ -81,6 +100,21 @@ class BvhFile:
                     for i, row in enumerate(block)]  # fmt: skip
             values = np.array(rows)
         return values
+
+    @cached_property
+    def adds(self) -> frozenset[int]:
+        """Points whose positions are told from their offsets and not from their parents, for they are far smaller.
+
+        None, unless so are most: a single joint may come near to its parent.
+        """
+        moving = {i: [(c, axis) for c, axis, turns in of if not turns] for i, of in enumerate(self.channels) if i}
+        moving = {i: of for i, of in moving.items() if of and np.abs(self.offsets[i]).max() > 0}
+        if not moving:
+            return frozenset()
+        first = np.abs(next(self.values())[0])
+        sizes = {i: first[[column for column, _ in of]].max() for i, of in moving.items()}
+        small = {i for i, size in sizes.items() if size < COLLAPSED * np.abs(self.offsets[i]).max()}
+        return frozenset(small) if 2 * len(small) > len(moving) else frozenset()
 
     def starts_at_rest(self) -> bool:
         first = next(self.values())[0]
@@ -102,6 +136,8 @@ class BvhFile:
             for column, axis, is_rotation in self.channels[point]:
                 if is_rotation:
                     turn = turn @ about_axis(axis, values[:, column])
+                elif point in self.adds:
+                    place[:, axis] += values[:, column]
                 else:
                     place[:, axis] = values[:, column]
             parent = self.parents[point]
@@ -175,7 +211,7 @@ class _Header:
         word, rest = word.upper(), rest.strip()
         if word in ("ROOT", "JOINT"):
             self._add(rest, is_root=word == "ROOT")
-        elif word == "END" and self.open:
+        elif word in ("END", "ENDSITE") and self.open:
             self._add(self.names[self.open[-1]] + END_SITE, is_root=False)
         elif word == "{" and self.announced:
             self.open.append(len(self.names) - 1)

@@ -9,6 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+END_SITE = " End"
+"""An end site is a point too; it takes the name of its joint and this."""
+
 
 @dataclass(frozen=True)
 class Hierarchy:
@@ -39,6 +42,16 @@ class Hierarchy:
                 return None
             path.append(self.parents[path[-1]])
         return path[::-1]
+
+    def meeting(self, points: Sequence[int]) -> int | None:
+        """The lowest point on which all the given points hang, or that is one of them; None where there is none."""
+        lines = []
+        for point in points:
+            line = {point}
+            while (point := self.parents[point]) >= 0:
+                line.add(point)
+            lines.append(line)
+        return max(set.intersection(*lines), default=None)  # parents come first
 
     def with_ancestors(self, points: Sequence[int]) -> list[int]:
         """The given points and everything they hang on, parents first."""

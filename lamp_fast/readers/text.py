@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from ..errors import LampError
 
 MAX_LINE = 1 << 20
+WHITE = " \t\r\n\f\v\0\x1a"
+"""What lines may end in: also the end marks of old systems."""
 MAX_BLANK_LINES = 10_000
 MAX_JOINTS = 2_000
 MAX_FRAMES = 500_000
@@ -36,7 +38,7 @@ def _lines(stream, path: str | os.PathLike) -> Iterator[str]:
     while line := stream.readline(MAX_LINE):
         if len(line) == MAX_LINE:
             raise LampError(f"{path} has a line of more than {MAX_LINE} characters; it is no motion capture text file")
-        line = line.strip()
+        line = line.strip(WHITE)
         blank = 0 if line else blank + 1
         if blank > MAX_BLANK_LINES:
             raise LampError(f"{path} has more than {MAX_BLANK_LINES} blank lines in a row; the file is damaged")
