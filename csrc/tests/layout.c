@@ -111,6 +111,7 @@ int main(void) {
   FIELD(lf_stream_params, position);
   FIELD(lf_stream_params, heading);
   FIELD(lf_stream_params, blend_frames);
+  FIELD(lf_stream_params, idle_seconds);
 
   SIZE(lf_stream_info);
   FIELD(lf_stream_info, struct_size);

@@ -122,7 +122,13 @@ class lf_motion(Structure):
 
 
 class lf_stream_params(Structure):
-    _fields_ = [("struct_size", c_uint64), ("position", c_float * 3), ("heading", c_float), ("blend_frames", c_int32)]
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("position", c_float * 3),
+        ("heading", c_float),
+        ("blend_frames", c_int32),
+        ("idle_seconds", c_float),
+    ]
 
 
 class lf_stream_info(Structure):
