@@ -91,6 +91,13 @@ struct PackedRows {
   void* out;
 };
 
+// For each column of a panel: its lowest score, the one after that, and where the lowest was first seen.
+struct Nearest {
+  alignas(64) float best[kMaxPanel];
+  alignas(64) float second[kMaxPanel];
+  alignas(64) std::uint32_t index[kMaxPanel];
+};
+
 struct Kernels {
   Isa isa;
   TileKernel tile[3];  // by Format; run is nullptr where the instruction set gains nothing from the format
@@ -102,6 +109,8 @@ struct Kernels {
   // out[m][c] = tile[m][c] * row_scale[m]
   void (*scale)(const float* tile, std::size_t rows, std::size_t columns, const float* row_scale, void* out,
                 std::size_t out_stride, Format out_format);
+  // Scores of `codes` rows of a tile, numbered from `first`: half_norms[row] - tile[row][column].
+  void (*nearest)(const float* tile, std::size_t codes, const float* half_norms, std::uint32_t first, Nearest&);
   void (*convert)(const float* x, std::size_t count, Format format, void* out);
   // In place or not; for the tests and for whoever needs them. Error bounds are in kernels_body.h.
   void (*exp)(const float* x, std::size_t count, float* out);

@@ -387,6 +387,23 @@ void pack_values(const PackedRows& values) {
   }
 }
 
+void nearest(const float* tile, size_t codes, const float* half_norms, uint32_t first, Nearest& state) {
+  constexpr size_t kPanel = kPanelVectors * V::kWidth;
+  for (size_t c = 0; c < kPanel; c += V::kWidth) {
+    V::Float best = V::load(state.best + c), second = V::load(state.second + c);
+    V::Int index = V::load_int(state.index + c);
+    for (size_t k = 0; k < codes; ++k) {
+      const V::Float score = V::sub(V::set(half_norms[k]), V::load(tile + k * kPanel + c));
+      second = V::min(second, V::max(best, score));
+      index = V::select_less(score, best, V::set_int(first + static_cast<uint32_t>(k)), index);
+      best = V::min(best, score);
+    }
+    V::store(state.best + c, best);
+    V::store(state.second + c, second);
+    V::store_int(state.index + c, index);
+  }
+}
+
 template <class Dot, int kRows>
 constexpr TileKernel tile_kernel(uint32_t group) {
   return {group, static_cast<uint32_t>(kPanelVectors * V::kWidth), static_cast<uint32_t>(kRows), &run_tile<Dot, kRows>};
@@ -405,6 +422,7 @@ constexpr Kernels kernels_of(Isa isa) {
           &pack_keys,
           &pack_values,
           &scale_rows,
+          &nearest,
           &convert,
           &exp_all,
           &log_all,

@@ -45,6 +45,10 @@ struct V {
 
   static Int bits(Float a) { return _mm256_castps_si256(a); }
   static Float floats(Int a) { return _mm256_castsi256_ps(a); }
+  static Int set_int(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+  static Int load_int(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static void store_int(uint32_t* p, Int a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); }
+  static Int select_less(Float a, Float b, Int yes, Int no) { return bits(select_less(a, b, floats(yes), floats(no))); }
   static Int add_int(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int shift_left_23(Int a) { return _mm256_slli_epi32(a, 23); }
   static Float from_int(const int32_t* p) {

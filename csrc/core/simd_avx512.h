@@ -43,6 +43,10 @@ struct V {
 
   static Int bits(Float a) { return _mm512_castps_si512(a); }
   static Float floats(Int a) { return _mm512_castsi512_ps(a); }
+  static Int set_int(uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
+  static Int load_int(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static void store_int(uint32_t* p, Int a) { _mm512_storeu_si512(p, a); }
+  static Int select_less(Float a, Float b, Int yes, Int no) { return bits(select_less(a, b, floats(yes), floats(no))); }
   static Int add_int(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int shift_left_23(Int a) { return _mm512_slli_epi32(a, 23); }
   static Float from_int(const int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }

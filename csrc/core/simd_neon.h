@@ -44,6 +44,10 @@ struct V {
 
   static Int bits(Float a) { return vreinterpretq_u32_f32(a); }
   static Float floats(Int a) { return vreinterpretq_f32_u32(a); }
+  static Int set_int(uint32_t x) { return vdupq_n_u32(x); }
+  static Int load_int(const uint32_t* p) { return vld1q_u32(p); }
+  static void store_int(uint32_t* p, Int a) { vst1q_u32(p, a); }
+  static Int select_less(Float a, Float b, Int yes, Int no) { return vbslq_u32(vcltq_f32(a, b), yes, no); }
   static Int add_int(Int a, Int b) { return vaddq_u32(a, b); }
   static Int shift_left_23(Int a) { return vshlq_n_u32(a, 23); }
   static Float from_int(const int32_t* p) { return vcvtq_f32_s32(vld1q_s32(p)); }

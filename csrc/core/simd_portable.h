@@ -87,6 +87,21 @@ struct V {
     memcpy(r.v, a.v, sizeof r.v);
     return r;
   }
+  static Int set_int(uint32_t x) {
+    Int r;
+    for (uint32_t& v : r.v) v = x;
+    return r;
+  }
+  static Int load_int(const uint32_t* p) {
+    Int r;
+    memcpy(r.v, p, sizeof r.v);
+    return r;
+  }
+  static void store_int(uint32_t* p, Int a) { memcpy(p, a.v, sizeof a.v); }
+  static Int select_less(Float a, Float b, Int yes, Int no) {
+    for (size_t i = 0; i < kWidth; ++i) no.v[i] = a.v[i] < b.v[i] ? yes.v[i] : no.v[i];
+    return no;
+  }
   static Int add_int(Int a, Int b) {
     for (size_t i = 0; i < kWidth; ++i) a.v[i] += b.v[i];
     return a;

@@ -1,4 +1,5 @@
 // The innermost loops, for every instruction set that the machine has, against plain sums in double precision.
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "codebook.h"
 #include "conv.h"
 #include "executor.h"
 #include "linear.h"
@@ -427,6 +429,82 @@ void upsampling(const Kernels& kernels) {
   }
 }
 
+std::int64_t plainly_nearest(const float* x, const std::vector<float>& codebook, std::size_t width) {
+  std::int64_t index = -1;
+  double best = std::numeric_limits<double>::infinity();
+  for (std::size_t k = 0; k * width < codebook.size(); ++k) {
+    double distance = 0.0;
+    for (std::size_t d = 0; d < width; ++d) {
+      const double difference = static_cast<double>(x[d]) - static_cast<double>(codebook[k * width + d]);
+      distance += difference * difference;
+    }
+    if (distance < best) {
+      best = distance;
+      index = static_cast<std::int64_t>(k);
+    }
+  }
+  return index;
+}
+
+void codebooks(const Kernels& kernels) {
+  const Executor one, three = Executor::pool(3);
+  for (const std::size_t width : {1, 7, 49, 63, 130}) {
+    for (const std::size_t rows : {1, 7, 33, 100}) {
+      const std::size_t codes = 5 + rows;
+      Random random(width + rows);
+      // A common offset makes the scores of all codes nearly equal, and three codes stand twice.
+      std::vector<float> codebook = random.many(codes * width, 1.0f, rows == 33 ? 300.0f : 0.0f);
+      for (std::size_t d = 0; d < width; ++d) codebook[(codes - 1) * width + d] = codebook[2 * width + d];
+      std::vector<float> x = random.many(rows * width, 1.0f, rows == 33 ? 300.0f : 0.0f);
+      for (std::size_t d = 0; d < width; ++d) x[(rows - 1) * width + d] = codebook[2 * width + d];
+      if (rows > 1) x[width - 1] = kPoison;
+      if (rows > 7) x[2 * width - 1] = 1e30f;
+      std::vector<std::int64_t> found(rows, -7);
+      for (const Executor* executor : {&one, &three}) {
+        Scratch scratch(lf::codebook_scratch(kernels, *executor, codes, width));
+        unsigned char* memory = scratch.arena().take<unsigned char>(1);
+        const bool complete = lf::codebook_lookup(kernels, *executor, x.data(), rows, codebook.data(), codes, width,
+                                                  found.data(), memory);
+        expect(complete == (rows == 1), "a row that is not finite is reported");
+        for (std::size_t m = 0; m < rows; ++m) {
+          const bool nan = rows > 1 && m == 0;
+          const std::int64_t nearest = nan ? -1 : plainly_nearest(x.data() + m * width, codebook, width);
+          expect(found[m] == nearest, "the nearest code", static_cast<double>(found[m]));
+        }
+      }
+      expect(found[rows - 1] == 2, "the lowest of two equal codes");
+    }
+  }
+
+  // Levels: what a level leaves is the next one's input.
+  constexpr std::size_t rows = 49, width = 24, codes = 17, levels = 3;
+  Random random(9);
+  const std::vector<float> x = random.many(rows * width), books = random.many(levels * codes * width, 0.6f);
+  std::vector<std::int64_t> found(rows * levels);
+  std::vector<float> quantized(rows * width);
+  Scratch scratch(lf::codebook_scratch(kernels, three, codes, width, levels));
+  unsigned char* memory = scratch.arena().take<unsigned char>(1);
+  expect(lf::residual_codebook_lookup(kernels, three, x.data(), rows, books.data(), levels, codes, width, found.data(),
+                                      quantized.data(), memory),
+         "all levels found");
+  for (std::size_t m = 0; m < rows; ++m) {
+    std::vector<float> left(x.begin() + static_cast<std::ptrdiff_t>(m * width),
+                            x.begin() + static_cast<std::ptrdiff_t>((m + 1) * width));
+    std::vector<float> sum(width, 0.0f);
+    for (std::size_t level = 0; level < levels; ++level) {
+      const auto begin = books.begin() + static_cast<std::ptrdiff_t>(level * codes * width);
+      const std::vector<float> book(begin, begin + static_cast<std::ptrdiff_t>(codes * width));
+      const std::int64_t nearest = plainly_nearest(left.data(), book, width);
+      expect(found[m * levels + level] == nearest, "the nearest code of a level");
+      for (std::size_t d = 0; d < width; ++d) {
+        left[d] -= book[static_cast<std::size_t>(nearest) * width + d];
+        sum[d] += book[static_cast<std::size_t>(nearest) * width + d];
+      }
+    }
+    expect(std::memcmp(sum.data(), quantized.data() + m * width, width * sizeof(float)) == 0, "the sum of the codes");
+  }
+}
+
 double ulp(double exact) {
   const float near = static_cast<float>(exact);
   return static_cast<double>(std::nextafter(std::fabs(near), std::numeric_limits<float>::infinity())) -
@@ -482,9 +560,9 @@ void executors() {
       for (std::size_t i = 0; i < hits.size(); ++i) expect(hits[i] == (i < tasks ? 1 : 0), "each task once");
       for (int& hit : hits) hit = 0;
     }
-    int inner = 0;
-    executor.run(1, [&](std::size_t) { executor.run(3, [&](std::size_t i) { inner += i == 2; }); });
-    expect(inner == 1, "a task may run tasks");
+    std::atomic<int> inner{0};
+    executor.run(2, [&](std::size_t) { executor.run(3, [&](std::size_t i) { inner += i == 2; }); });
+    expect(inner == 2, "a task may run tasks");
   }
   const lf::ParallelFor backwards = {[](void*, std::size_t tasks, lf::Task task, void* context) {
                                        while (tasks > 0) task(context, --tasks);
@@ -511,6 +589,7 @@ int main() {
     attentions(*kernels);
     convolutions(*kernels);
     upsampling(*kernels);
+    codebooks(*kernels);
   }
   return failures == 0 ? 0 : 1;
 }
