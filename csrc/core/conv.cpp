@@ -16,7 +16,7 @@ void Conv::run(const Executor& executor, const LinearInput& in, const LinearCall
 }
 
 void Conv::run(const Executor& executor, const LinearInput& in, std::size_t rows, const LinearCall& call) const noexcept {
-  const std::size_t row_bytes = in.padded_ * format_size(in.format_);
+  const std::size_t row_bytes = in.stride_ * format_size(in.format_);
   linear_.run(executor,
               {in.data_ + (in.margin_ - shape_.padding) * row_bytes, shape_.stride * row_bytes,
                shape_.dilation * row_bytes, rows, nullptr, nullptr},

@@ -79,7 +79,7 @@ struct SoftmaxRow {
   std::size_t near;  // this many scores, the first, get 1 added (soft_causal); 0: none
   Format format;     // f32 or bf16
   void* out;         // exp(score - greatest)
-  float* sum;        // of the weights as they were rounded
+  float* sum;        // of the weights before they were rounded
 };
 
 // Rows (count, width) of keys or values, packed as a tile reads a weight: for keys the rows are its columns, for values

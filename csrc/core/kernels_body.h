@@ -123,10 +123,10 @@ inline V::Float load(const float* p, Whole) { return V::load(p); }
 inline V::Float load(const float* p, size_t n) { return V::load_part(p, n); }
 inline void store(float* p, V::Float a, Whole) { V::store(p, a); }
 inline void store(float* p, V::Float a, size_t n) { V::store_part(p, a, n); }
-inline void store_bf16(uint16_t* p, V::Float a, Whole) { V::store_bf16(p, a, V::kWidth); }
-inline void store_bf16(uint16_t* p, V::Float a, size_t n) { V::store_bf16(p, a, n); }
-inline void store_u8(uint8_t* p, V::Float a, Whole) { V::store_u8(p, a, V::kWidth); }
-inline void store_u8(uint8_t* p, V::Float a, size_t n) { V::store_u8(p, a, n); }
+inline void store_bf16(uint16_t* p, V::Float a, Whole) { V::store_bf16(p, a); }
+inline void store_bf16(uint16_t* p, V::Float a, size_t n) { V::store_bf16_part(p, a, n); }
+inline void store_u8(uint8_t* p, V::Float a, Whole) { V::store_u8(p, a); }
+inline void store_u8(uint8_t* p, V::Float a, size_t n) { V::store_u8_part(p, a, n); }
 inline V::Float part(V::Float a, Whole) { return a; }
 inline V::Float part(V::Float a, size_t n) { return V::part(a, n); }
 inline V::Float part_or(V::Float a, Whole, V::Float) { return a; }
@@ -236,43 +236,34 @@ void prepare_row(const PreparedRow& row) {
 template <bool kInt, bool kResidual, bool kNorm, class Activate>
 void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& f, Activate activate) {
   constexpr size_t kPanel = kPanelVectors * V::kWidth;
-  const size_t size = f.out_format == Format::f32 ? 4 : 2;
-  for (size_t m = 0; m < rows; ++m) {
-    V::Float row_scale = V::set(1.0f), row_offset = V::set(0.0f), mean = row_offset, inverse = row_scale;
-    const float* residual = nullptr;
-    if (kInt) {
-      row_scale = V::set(f.row_scale[m]);
-      row_offset = V::set(f.row_offset[m]);
-    }
-    if (kResidual) {
-      const size_t from = f.residual_rows == nullptr ? m : static_cast<size_t>(f.residual_rows[m]);
-      residual = f.residual + from * f.residual_stride;
-      if (kNorm) {
-        mean = V::set(f.stats[2 * from]);
-        inverse = V::set(f.stats[2 * from + 1]);
-      }
-    }
-    unsigned char* out = static_cast<unsigned char*>(f.out) + m * f.out_stride * size;
-    cover(columns, [&](size_t c, auto n) {
-      V::Float y = V::load(f.bias + c);
+  cover(columns, [&](size_t c, auto n) {
+    const V::Float bias = V::load(f.bias + c), none = V::set(0.0f);
+    const V::Float column_scale = kInt ? V::load(f.column_scale + c) : none;
+    const V::Float column_fold = kInt ? V::load(f.column_fold + c) : none;
+    const V::Float norm_scale = kNorm ? V::load(f.norm_scale + c) : none;
+    const V::Float norm_shift = kNorm ? V::load(f.norm_shift + c) : none;
+    for (size_t m = 0; m < rows; ++m) {
+      V::Float y = bias;
       if (kInt) {
         const V::Float sum = V::from_int(static_cast<const int32_t*>(tile) + m * kPanel + c);
-        y = V::fma(sum, V::mul(V::load(f.column_scale + c), row_scale), V::fma(row_offset, V::load(f.column_fold + c), y));
+        y = V::fma(V::set(f.row_offset[m]), column_fold, y);
+        y = V::fma(sum, V::mul(column_scale, V::set(f.row_scale[m])), y);
       } else {
         y = V::add(V::load(static_cast<const float*>(tile) + m * kPanel + c), y);
       }
       y = activate(y);
       if (kResidual) {
-        V::Float r = load(residual + c, n);
+        const size_t from = f.residual_rows == nullptr ? m : static_cast<size_t>(f.residual_rows[m]);
+        V::Float r = load(f.residual + from * f.residual_stride + c, n);
         if (kNorm) {
-          r = V::mul(V::sub(r, mean), inverse);
-          r = V::fma(r, V::load(f.norm_scale + c), V::load(f.norm_shift + c));
+          r = V::mul(V::sub(r, V::set(f.stats[2 * from])), V::set(f.stats[2 * from + 1]));
+          r = V::fma(r, norm_scale, norm_shift);
         }
         y = V::add(y, r);
       }
-      store_as(f.out_format, out, c, y, n);
-    });
-  }
+      store_as(f.out_format, f.out, m * f.out_stride + c, y, n);
+    }
+  });
 }
 
 template <bool kInt, class Activate>
@@ -316,8 +307,7 @@ void softmax(const SoftmaxRow& row) {
   const V::Float top = V::set(V::greatest(greatest));
   V::Float sum = V::set(0.0f);
   cover(row.keys, [&](size_t i, auto n) {
-    V::Float weight = part(exp_of(V::sub(load(row.scores + i, n), top)), n);
-    if (row.format == Format::bf16) weight = V::rounded_to_bf16(weight);
+    const V::Float weight = part(exp_of(V::sub(load(row.scores + i, n), top)), n);
     store_as(row.format, row.out, i, weight, n);
     sum = V::add(sum, weight);
   });

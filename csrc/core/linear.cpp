@@ -17,8 +17,10 @@ Format input_format(const Kernels& kernels, Precision precision) noexcept {
   return kernels.tile[static_cast<int>(wanted)].run != nullptr ? wanted : Format::f32;
 }
 
-std::size_t padded_width(Format format, std::size_t width) noexcept {
-  return round_up(width, kAlignment / format_size(format));
+// An odd number of cache lines to a row: rows a power of two apart would all meet in the same few places of the cache.
+std::size_t row_stride(Format format, std::size_t width) noexcept {
+  const std::size_t lines = (width * format_size(format) + kAlignment - 1) / kAlignment;
+  return (lines | 1) * kAlignment / format_size(format);
 }
 
 template <class T>
@@ -76,9 +78,9 @@ LinearInput::LinearInput(const Kernels& kernels, Precision precision, std::size_
       format_(input_format(kernels, precision)),
       max_rows_(max_rows),
       width_(width),
-      padded_(padded_width(format_, width)),
+      stride_(row_stride(format_, width)),
       margin_(margin) {
-  data_ = arena.take<unsigned char>((max_rows + 2 * margin) * padded_ * format_size(format_));
+  data_ = arena.take<unsigned char>((max_rows + 2 * margin) * stride_ * format_size(format_));
   if (format_ == Format::u8) {
     scale_ = arena.take<float>(max_rows);
     offset_ = arena.take<float>(max_rows);
@@ -87,17 +89,18 @@ LinearInput::LinearInput(const Kernels& kernels, Precision precision, std::size_
 }
 
 void LinearInput::clear_padding() noexcept {
-  const std::size_t row_bytes = padded_ * format_size(format_), used = width_ * format_size(format_);
+  const std::size_t row_bytes = stride_ * format_size(format_), used = width_ * format_size(format_);
+  const std::size_t read = round_up(used, 4);  // by the tiles, four bytes at a time
   std::memset(data_, 0, margin_ * row_bytes);
   std::memset(data_ + (margin_ + rows_) * row_bytes, 0, margin_ * row_bytes);
-  if (used == row_bytes) return;
-  for (std::size_t m = 0; m < rows_; ++m) std::memset(data_ + (margin_ + m) * row_bytes + used, 0, row_bytes - used);
+  if (used == read) return;
+  for (std::size_t m = 0; m < rows_; ++m) std::memset(data_ + (margin_ + m) * row_bytes + used, 0, read - used);
 }
 
 void LinearInput::prepare(const Executor& executor, const float* x, std::size_t stride, std::size_t count,
                           Preparation preparation, const Options& options) noexcept {
   rows_ = count;
-  const std::size_t row_bytes = padded_ * format_size(format_);
+  const std::size_t row_bytes = stride_ * format_size(format_);
   if (margin_ > 0) {
     std::memset(data_, 0, margin_ * row_bytes);
     std::memset(data_ + (margin_ + rows_) * row_bytes, 0, margin_ * row_bytes);
@@ -108,7 +111,7 @@ void LinearInput::prepare(const Executor& executor, const float* x, std::size_t 
     const std::size_t end = first + kPreparedRowsOfATask < count ? first + kPreparedRowsOfATask : count;
     for (std::size_t m = first; m < end; ++m) {
       const std::size_t from = options.rows == nullptr ? m : static_cast<std::size_t>(options.rows[m]);
-      kernels_->prepare({x + from * stride, width_, padded_, preparation, options.epsilon,
+      kernels_->prepare({x + from * stride, width_, round_up(width_, 4 / format_size(format_)), preparation, options.epsilon,
                          options.stats == nullptr ? nullptr : options.stats + 2 * m, format_,
                          data_ + (margin_ + m) * row_bytes, scale_ == nullptr ? nullptr : scale_ + m,
                          offset_ == nullptr ? nullptr : offset_ + m});
@@ -119,7 +122,7 @@ void LinearInput::prepare(const Executor& executor, const float* x, std::size_t 
 Rows LinearInput::target(std::size_t count) noexcept {
   rows_ = count;
   if (format_ == Format::u8) return {staging_, width_, Format::f32};
-  return {data_ + margin_ * padded_ * format_size(format_), padded_, format_};
+  return {data_ + margin_ * stride_ * format_size(format_), stride_, format_};
 }
 
 void LinearInput::ready(const Executor& executor) noexcept {
@@ -195,7 +198,7 @@ std::size_t Linear::bytes() const noexcept {
 }
 
 void Linear::run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept {
-  const std::size_t row_bytes = in.padded_ * format_size(in.format_);
+  const std::size_t row_bytes = in.stride_ * format_size(in.format_);
   run(executor, {in.data_ + in.margin_ * row_bytes, row_bytes, 0, in.rows_, in.scale_, in.offset_}, call);
 }
 

@@ -77,11 +77,11 @@ class LinearInput {
   const Kernels* kernels_ = nullptr;
   Precision precision_ = Precision::f32;
   Format format_ = Format::f32;
-  std::size_t max_rows_ = 0, rows_ = 0, width_ = 0, padded_ = 0, margin_ = 0;
-  unsigned char* data_ = nullptr;  // (margin + max_rows + margin, padded)
+  std::size_t max_rows_ = 0, rows_ = 0, width_ = 0, stride_ = 0, margin_ = 0;
+  unsigned char* data_ = nullptr;  // (margin + max_rows + margin, stride)
   float* scale_ = nullptr;         // int8: (max_rows)
   float* offset_ = nullptr;        // int8: (max_rows)
-  float* staging_ = nullptr;       // int8: (max_rows, padded), what `target` gives
+  float* staging_ = nullptr;       // int8: (max_rows, width), what `target` gives
 };
 
 // A weight as a file stores it, row after row.

@@ -72,26 +72,25 @@ struct V {
     const Int nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
     return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
   }
-  static void store_bf16(uint16_t* p, Float a, size_t n) {
+  static void store_bf16(uint16_t* p, Float a) {
     const Int wide = to_bf16(a);
-    const __m128i narrow = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
-    if (n == kWidth) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                     _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1)));
+  }
+  static void store_bf16_part(uint16_t* p, Float a, size_t n) {
     uint16_t all[kWidth];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(all), narrow);
+    store_bf16(all, a);
     for (size_t i = 0; i < n; ++i) p[i] = all[i];
   }
-  static Float rounded_to_bf16(Float a) { return floats(_mm256_slli_epi32(to_bf16(a), 16)); }
-  static void store_u8(uint8_t* p, Float a, size_t n) {
-    a = _mm256_min_ps(_mm256_max_ps(a, _mm256_setzero_ps()), _mm256_set1_ps(255.0f));
+  static void store_u8(uint8_t* p, Float a) {
     const Int wide = _mm256_cvtps_epi32(a);
     const __m128i half = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
-    uint8_t all[16];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(all), _mm_packus_epi16(half, half));
-    if (n == kWidth) {
-      __builtin_memcpy(p, all, kWidth);
-    } else {
-      for (size_t i = 0; i < n; ++i) p[i] = all[i];
-    }
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(half, half));
+  }
+  static void store_u8_part(uint8_t* p, Float a, size_t n) {
+    uint8_t all[kWidth];
+    store_u8(all, a);
+    for (size_t i = 0; i < n; ++i) p[i] = all[i];
   }
 
   // `count` rows of eight times four bytes become columns; what lies beyond them is zero.

@@ -71,14 +71,13 @@ struct V {
         _mm512_srli_epi32(_mm512_mask_or_epi32(rounded, nan, b, _mm512_set1_epi32(0x400000)), 16));
   }
 #endif
-  static void store_bf16(uint16_t* p, Float a, size_t n) { _mm256_mask_storeu_epi16(p, first(n), to_bf16(a)); }
-  static Float rounded_to_bf16(Float a) {
-    return floats(_mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bf16(a)), 16));
+  static void store_bf16(uint16_t* p, Float a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16(a)); }
+  static void store_bf16_part(uint16_t* p, Float a, size_t n) { _mm256_mask_storeu_epi16(p, first(n), to_bf16(a)); }
+  static __m128i to_u8(Float a) {
+    return _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_cvtps_epi32(a), _mm512_setzero_si512()));
   }
-  static void store_u8(uint8_t* p, Float a, size_t n) {
-    a = _mm512_min_ps(_mm512_max_ps(a, _mm512_setzero_ps()), _mm512_set1_ps(255.0f));
-    _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
-  }
+  static void store_u8(uint8_t* p, Float a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), to_u8(a)); }
+  static void store_u8_part(uint8_t* p, Float a, size_t n) { _mm_mask_storeu_epi8(p, first(n), to_u8(a)); }
 
   // `count` rows of sixteen times four bytes become columns; what lies beyond them is zero.
   static void turn(const unsigned char* rows, size_t row_bytes, size_t count, uint32_t* out, size_t out_stride) {

@@ -66,13 +66,14 @@ struct V {
     const Int rounded = vaddq_u32(b, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
     return vshrn_n_u32(vbslq_u32(vceqq_f32(a, a), rounded, vorrq_u32(b, vdupq_n_u32(0x400000))), 16);
   }
-  static void store_bf16(uint16_t* p, Float a, size_t n) {
+  static void store_bf16(uint16_t* p, Float a) { vst1_u16(p, to_bf16(a)); }
+  static void store_bf16_part(uint16_t* p, Float a, size_t n) {
     uint16_t all[kWidth];
-    vst1_u16(all, to_bf16(a));
+    store_bf16(all, a);
     for (size_t i = 0; i < n && i < kWidth; ++i) p[i] = all[i];
   }
-  static Float rounded_to_bf16(Float a) { return floats(vshll_n_u16(to_bf16(a), 16)); }
-  static void store_u8(uint8_t* p, Float a, size_t n) {
+  static void store_u8(uint8_t* p, Float a) { store_u8_part(p, a, kWidth); }
+  static void store_u8_part(uint8_t* p, Float a, size_t n) {
     const Int rounded = vcvtnq_u32_f32(vminnmq_f32(vmaxnmq_f32(a, vdupq_n_f32(0.0f)), vdupq_n_f32(255.0f)));
     uint32_t all[kWidth];
     vst1q_u32(all, rounded);

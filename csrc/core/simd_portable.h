@@ -130,17 +130,14 @@ struct V {
     if ((b & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>((b >> 16) | 64);
     return static_cast<uint16_t>((b + 0x7fff + ((b >> 16) & 1)) >> 16);
   }
-  static void store_bf16(uint16_t* p, Float a, size_t n) {
+  static void store_bf16(uint16_t* p, Float a) { store_bf16_part(p, a, kWidth); }
+  static void store_bf16_part(uint16_t* p, Float a, size_t n) {
     const Int b = bits(a);
     for (size_t i = 0; i < n; ++i) p[i] = to_bf16(b.v[i]);
   }
-  static Float rounded_to_bf16(Float a) {
-    Int b = bits(a);
-    for (size_t i = 0; i < kWidth; ++i) b.v[i] = static_cast<uint32_t>(to_bf16(b.v[i])) << 16;
-    return floats(b);
-  }
-  // To the nearest of 0 .. 255, ties to even; a NaN gives 0.
-  static void store_u8(uint8_t* p, Float a, size_t n) {
+  // To the nearest of 0 .. 255, ties to even.
+  static void store_u8(uint8_t* p, Float a) { store_u8_part(p, a, kWidth); }
+  static void store_u8_part(uint8_t* p, Float a, size_t n) {
     for (size_t i = 0; i < n; ++i) {
       const float x = a.v[i] > 0.0f ? a.v[i] : 0.0f;
       const float rounded = (x < 255.0f ? x : 255.0f) + 12582912.0f;
