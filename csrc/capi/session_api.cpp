@@ -171,7 +171,10 @@ lf_status lf_generate(lf_session* session, const lf_generate_params* params, lf_
     if (!given(e, "session", session) || !sized(params, "lf_generate_params", e) || !sized(motion, "lf_motion", e)) {
       return false;
     }
-    if (params->frames > 0 && !has_room(*motion, static_cast<std::size_t>(params->frames), e)) return false;
+    // Told before the work is done; a length that the model cannot make is told by `submit`.
+    const auto frames = static_cast<std::size_t>(params->frames);
+    const bool is_known = params->frames > 0 && frames <= kFramesPerToken * session->sizes().max_tokens;
+    if (is_known && !has_room(*motion, frames, e)) return false;
     return session->ask(*params, e, [&](const Slot& slot) { return write_motion(*session, slot, *motion, e); });
   });
 }
