@@ -195,7 +195,7 @@ enum {
 /* The same body, with or without joints to spare. */
 typedef int32_t lf_skeleton;
 enum {
-  LF_SKELETON_EXACT = 0, /* 27 joints: one more wherever hips, spine or shoulders swing; positions come out exactly */
+  LF_SKELETON_EXACT = 0, /* 27 joints: one more wherever hips, spine or shoulders swing on their own */
   LF_SKELETON_PLAIN = 1  /* 22 joints: those of HumanML3D; hips and chest are rigid. (KIT-ML: 26 and 21) */
 };
 
@@ -311,8 +311,8 @@ typedef struct lf_motion {
   uint64_t struct_size;
   int32_t frame_capacity;
   int32_t frames;
-  float* positions;      /* (frames, joints, 3) */
-  float* rotations;      /* (frames, joints, 4) relative to the parent's, continuous in time */
+  float* positions;      /* (frames, joints, 3) as the model made them: bones vary by about a centimetre */
+  float* rotations;      /* (frames, joints, 4) relative to the parent's, continuous in time; they turn the rest pose */
   float* root_positions; /* (frames, 3) on the ground below the first joint */
   float* root_rotations; /* (frames, 4) about the vertical only */
   float* contacts;       /* (frames, 4) 1 where left ankle, left toes, right ankle, right toes stand still, else 0 */
@@ -360,7 +360,7 @@ typedef struct lf_stream_params {
   float position[3];    /* where the character starts, on the ground, in the session's space; default 0, 0, 0 */
   float heading;        /* and where it faces: radians about the upward axis; default 0 */
   int32_t blend_frames; /* in which what differs where two segments meet fades away, default 8 */
-  float idle_seconds;   /* without frames the body comes to stand at ease in so long; 0, the default: it holds its pose */
+  float idle_seconds;   /* in which a body without frames comes to stand at ease; 0, the default: it holds its pose */
 } lf_stream_params;
 
 LF_API lf_status lf_stream_params_init(lf_stream_params* params);
@@ -403,7 +403,7 @@ LF_API lf_status lf_stream_get_info(const lf_stream* stream, lf_stream_info* inf
 /* The pose in one tick. Arrays are the caller's; NULL where they are not wanted. */
 typedef struct lf_pose {
   uint64_t struct_size;
-  float* positions;        /* (joints, 3) */
+  float* positions;        /* (joints, 3) of the rest pose, turned by the rotations */
   float* rotations;        /* (joints, 4) relative to the parent's */
   double frame;            /* which is played, counted from the first one ever appended */
   float root_position[3];  /* on the ground below the first joint */
