@@ -178,8 +178,8 @@ struct GenerationRequest {
   DecodingOptions decoding;
   bool decodes = true;  // whether features are wanted
   // So many times the first token is decoded again in front of the motion, and the last one behind it, and left out of
-  // the result: the decoder takes what lies outside for zeros, of which the first and last frames get a jerk. For a piece
-  // of a longer motion; the workspace must have room for these tokens, too.
+  // the result: the decoder takes what lies outside for zeros, which gives the first and last frames a jerk. For a
+  // piece of a longer motion; the workspace must have room for these tokens, too.
   std::size_t edge_tokens = 0;
 };
 

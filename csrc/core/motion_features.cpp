@@ -67,7 +67,8 @@ void facing_pose(const float* features, const Skeleton& skeleton, float* joints)
   for (std::size_t i = 3; i < 3 * skeleton.joints; ++i) joints[i] = features[1 + i];
 }
 
-void foot_contacts(const float* features, std::size_t frames, const Skeleton& skeleton, std::uint8_t* contacts) noexcept {
+void foot_contacts(const float* features, std::size_t frames, const Skeleton& skeleton,
+                   std::uint8_t* contacts) noexcept {
   for (std::size_t t = 0; t < frames; ++t) {
     const float* const row = features + (t + 1) * skeleton.features() - kContacts;
     for (std::size_t i = 0; i < kContacts; ++i) contacts[t * kContacts + i] = row[i] > 0.5f;

@@ -1,6 +1,6 @@
 // HumanML3D's motion representation (263 values a frame, KIT-ML 251) and joint positions. One row of features, for J
-// joints: half the turn about +Y into the next frame (1), x and z of the root's step into it (2), height of the root (1),
-// positions of the other joints seen from the root's ground point, facing +Z (3 (J-1)), rotations (6 (J-1)),
+// joints: half the turn about +Y into the next frame (1), x and z of the root's step into it (2), height of the root
+// (1), positions of the other joints seen from the root's ground point, facing +Z (3 (J-1)), rotations (6 (J-1)),
 // velocities (3 J), foot contacts (4).
 #pragma once
 
@@ -39,6 +39,7 @@ void root_trajectory(const float* features, std::size_t frames, const Skeleton& 
 void facing_pose(const float* features, const Skeleton& skeleton, float* joints) noexcept;
 
 // contacts (frames, 4), 1 or 0: left ankle, left toe, right ankle, right toe stand still.
-void foot_contacts(const float* features, std::size_t frames, const Skeleton& skeleton, std::uint8_t* contacts) noexcept;
+void foot_contacts(const float* features, std::size_t frames, const Skeleton& skeleton,
+                   std::uint8_t* contacts) noexcept;
 
 }  // namespace lf

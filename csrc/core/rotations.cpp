@@ -52,13 +52,15 @@ Vec3 bone_of(const float* joints, const Skeleton& skeleton, int joint) noexcept 
 
 // How far the middle of the hips lies below a line through the pelvis, as a vector.
 Vec3 hips_down(const float* joints, const Skeleton& skeleton) noexcept {
-  const Vec3 left = bone_of(joints, skeleton, skeleton.pelvis.left), right = bone_of(joints, skeleton, skeleton.pelvis.right);
+  const Vec3 left = bone_of(joints, skeleton, skeleton.pelvis.left),
+             right = bone_of(joints, skeleton, skeleton.pelvis.right);
   const Vec3 x = normalize(left - right), down = 0.5 * (left + right);
   return down - dot(down, x) * x;
 }
 
 Quat pelvis_frame(const float* joints, const Skeleton& skeleton, bool flat_hips) noexcept {
-  const Vec3 left = bone_of(joints, skeleton, skeleton.pelvis.left), right = bone_of(joints, skeleton, skeleton.pelvis.right);
+  const Vec3 left = bone_of(joints, skeleton, skeleton.pelvis.left),
+             right = bone_of(joints, skeleton, skeleton.pelvis.right);
   const Vec3 x = normalize(left - right);
   const Vec3 up = flat_hips ? bone_of(joints, skeleton, skeleton.pelvis.middle) : -1 * hips_down(joints, skeleton);
   const Vec3 z = normalize(cross(x, up));
@@ -66,7 +68,8 @@ Quat pelvis_frame(const float* joints, const Skeleton& skeleton, bool flat_hips)
 }
 
 Quat chest_frame(const float* joints, const Skeleton& skeleton) noexcept {
-  const Vec3 left = bone_of(joints, skeleton, skeleton.chest.left), right = bone_of(joints, skeleton, skeleton.chest.right);
+  const Vec3 left = bone_of(joints, skeleton, skeleton.chest.left),
+             right = bone_of(joints, skeleton, skeleton.chest.right);
   const Vec3 y = normalize(bone_of(joints, skeleton, skeleton.chest.middle)), z = normalize(cross(left - right, y));
   return from_axes(cross(y, z), y, z);
 }
@@ -246,7 +249,9 @@ class RotationSolver {
   Quat known(std::size_t node, std::size_t t) const noexcept {
     return load_quat(rotations_ + (t * hierarchy_.nodes + node) * 4);
   }
-  Quat above(std::size_t node, std::size_t t) noexcept { return node == 0 ? Quat{} : world(hierarchy_.parents[node], t); }
+  Quat above(std::size_t node, std::size_t t) noexcept {
+    return node == 0 ? Quat{} : world(hierarchy_.parents[node], t);
+  }
 
   void reach(std::size_t node) noexcept {
     for (std::size_t t = 0; t < frames_; ++t) {
@@ -262,8 +267,8 @@ class RotationSolver {
     store(rotation, out);
   }
 
-  // The rotation of a node whose one bone goes where it goes: what is left to choose is how the bone twists. All that is
-  // said of it are angles from a frame carried along the motion without any twist, so that they can be averaged.
+  // The rotation of a node whose one bone goes where it goes: what is left to choose is how the bone twists. All that
+  // is said of it are angles from a frame carried along the motion without any twist, so that they can be averaged.
   void swing(std::size_t node) noexcept {
     const int child = hierarchy_.first_child[node], end = hierarchy_.joints[child];
     const Vec3 rest = normalize(rest_.offsets[child]);

@@ -1,5 +1,5 @@
-// Joint positions to rotations as animation tools know them: the rotation of a node turns every bone that leaves it, and
-// is told relative to the parent, from a T-pose that faces +Z. Quaternions are w, x, y, z.
+// Joint positions to rotations as animation tools know them: the rotation of a node turns every bone that leaves it,
+// and is told relative to the parent, from a T-pose that faces +Z. Quaternions are w, x, y, z.
 #pragma once
 
 #include <cstddef>
@@ -13,13 +13,14 @@ namespace lf {
 // The bones of a body in its T-pose.
 struct RestPose {
   std::array<Vec3, kMaxNodes> offsets;  // from each node's parent to the node, metres; zero for the root and for bases
-  bool flat_hips;  // hips in a line with the pelvis do not tell how it tilts; the spine does
+  bool flat_hips;                       // hips in a line with the pelvis do not tell how it tilts; the spine does
 };
 
 // Frames before this many have no say in the twist of a frame.
 constexpr std::size_t kTwistHistory = 24;
 
-// The body that all motions of a skeleton share: its bones along the T-pose, hips and clavicles where they lie in an adult.
+// The body that all motions of a skeleton share: its bones along the T-pose, hips and clavicles where they lie in an
+// adult.
 RestPose standard_rest(const Hierarchy& hierarchy) noexcept;
 
 // The body that one motion moves: each bone has its mean length, hips, clavicles and spine their mean direction.
@@ -51,9 +52,9 @@ struct RotationScratch {
 // Rotations that `forward_kinematics` turns into the given joints where the bones have the lengths of the rest pose.
 // Else every bone points from where its parent came out to where its end should be, so that errors do not add up.
 //
-// The pelvis takes its frame from the hips, the chest from neck and clavicles; every other joint turns its bone away from
-// the T-pose, seen from its parent, and twists as knees, elbows, feet and the parent say, never suddenly. Turning the
-// character changes the root's rotation only. Consecutive frames have quaternions of the nearer sign.
+// The pelvis takes its frame from the hips, the chest from neck and clavicles; every other joint turns its bone away
+// from the T-pose, seen from its parent, and twists as knees, elbows, feet and the parent say, never suddenly. Turning
+// the character changes the root's rotation only. Consecutive frames have quaternions of the nearer sign.
 //
 // The rotations of the `given` first frames are there already and stay; the others go on from them, and what they would
 // rather twist by comes within half a second.

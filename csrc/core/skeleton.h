@@ -1,5 +1,5 @@
-// The two skeletons of the field, HumanML3D's 22 joints and KIT-ML's 21, and the hierarchy of joints that files and game
-// engines hold. Right-handed, Y up, metres; a character that faces +Z has its left side at +X.
+// The two skeletons of the field, HumanML3D's 22 joints and KIT-ML's 21, and the hierarchy of joints that files and
+// game engines hold. Right-handed, Y up, metres; a character that faces +Z has its left side at +X.
 #pragma once
 
 #include <array>

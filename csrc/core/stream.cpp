@@ -25,8 +25,8 @@ void store_xyzw(const float* wxyz, float* out) noexcept {
 
 using PoseArray = std::array<float, 3 * kMaxJoints>;
 
-// Bends poses (frames, J, 3), the frames behind `then` and `before` it, towards `pose` with `pose_before` it: bone by bone,
-// on the shorter arc, first altogether, less from frame to frame. Bones keep their lengths.
+// Bends poses (frames, J, 3), the frames behind `then` and `before` it, towards `pose` with `pose_before` it: bone by
+// bone, on the shorter arc, first altogether, less from frame to frame. Bones keep their lengths.
 void bend(const Skeleton& skeleton, const float* pose, const float* pose_before, const float* then, const float* before,
           double span, std::size_t frames, float* poses) noexcept {
   std::array<Vec3, kMaxJoints> gap, slope;
@@ -96,8 +96,8 @@ bool Stream::check(const Segment& segment, const SegmentScratch& scratch, Error&
   const std::size_t overlap = segment.overlap;
   if (overlap >= segment.count || overlap > token_count_ ||
       !std::equal(segment.tokens, segment.tokens + overlap, tokens_ + token_count_ - overlap)) {
-    return fail(error, status::invalid_argument, "the first %zu tokens of a segment are not the last ones of the stream",
-                overlap);
+    return fail(error, status::invalid_argument,
+                "the first %zu tokens of a segment are not the last ones of the stream", overlap);
   }
   const std::size_t frames = kFramesPerToken * segment.count, wanted = frames - kFramesPerToken * overlap;
   if (wanted > room()) {
@@ -181,8 +181,9 @@ bool Stream::append(const Segment& segment, SegmentScratch& scratch, Error& erro
 
     const float* const pose = poses + t * pose_width;
     const double rise_out = t + 1 < added ? pose[pose_width + 1] - pose[1] : 0;
-    const double rise_in = begins ? rise_out : t > 0 ? pose[1] - pose[1 - static_cast<std::ptrdiff_t>(pose_width)]
-                                                     : pose[1] - tail_.pose[1];
+    const double rise_in = begins  ? rise_out
+                           : t > 0 ? pose[1] - pose[1 - static_cast<std::ptrdiff_t>(pose_width)]
+                                   : pose[1] - tail_.pose[1];
     Frame& out = frame(start + t);
     out.x = tail_.x;
     out.z = tail_.z;

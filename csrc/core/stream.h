@@ -1,5 +1,5 @@
-// A character's playing buffer. One thread appends segments of generated motion, another samples a pose at a time. Neither
-// waits for the other, nothing is allocated, and a frame that was committed never changes.
+// A character's playing buffer. One thread appends segments of generated motion, another samples a pose at a time.
+// Neither waits for the other, nothing is allocated, and a frame that was committed never changes.
 #pragma once
 
 #include <atomic>
@@ -8,8 +8,8 @@
 
 #include "coordinates.h"
 #include "error.h"
-#include "motion_features.h"
 #include "memory.h"
+#include "motion_features.h"
 #include "rotations.h"
 #include "skeleton.h"
 
@@ -51,7 +51,7 @@ struct SegmentScratch {
 struct Pose {
   // The caller's arrays, or null where they are not wanted. Axes and units are those of the stream's coordinates.
   float* positions = nullptr;  // (K, 3) of all nodes
-  float* rotations = nullptr;  // (K, 4) x, y, z, w, relative to the parent; the root's to the world, or in place to the root
+  float* rotations = nullptr;  // (K, 4) x, y, z, w, relative to the parent; the first to the world or, in place, the root
   // The root on the ground below the pelvis: where it is, how it is turned, and what it did since the last sample. The
   // step is told in its own axes as they stood then, the turn about the upward axis.
   float root_position[3];
@@ -70,8 +70,8 @@ class Stream {
 
   // --- The thread that appends. ---
 
-  // Places a segment where the motion so far leads, in place, direction, pose and speed. False leaves the stream as it was:
-  // no room yet, a segment longer than the scratch or the stream, an overlap that fits nothing, values not finite.
+  // Places a segment where the motion so far leads, in place, direction, pose and speed. False leaves the stream as it
+  // was: no room yet, a segment longer than the scratch or the stream, an overlap that fits nothing, values not finite.
   bool append(const Segment& segment, SegmentScratch& scratch, Error& error) noexcept;
 
   // The last tokens, at most `count`, that the next segment may begin with. Returns how many there are.
@@ -88,8 +88,8 @@ class Stream {
 
   // --- The thread that samples. ---
 
-  // Plays on to `time`, seconds of any clock that does not run backwards. False: the frames have ended; the pose is held,
-  // and the motion goes on from there once there are more. Before the first segment the body stands at ease.
+  // Plays on to `time`, seconds of any clock that does not run backwards. False: the frames have ended; the pose is
+  // held, and the motion goes on from there once there are more. Before the first segment the body stands at ease.
   bool sample(double time, Pose& pose) noexcept;
 
  private:
@@ -103,8 +103,8 @@ class Stream {
     float rotations[4 * kMaxNodes];  // w first; the first without the heading
   };
 
-  // A move along the ground from a frame to the next: how far the character turns, then how far it goes in the direction
-  // in which it then faces.
+  // A move along the ground from a frame to the next: how far the character turns, then how far it goes in the
+  // direction in which it then faces.
   struct Step {
     double turn, x, z;
   };
@@ -112,7 +112,7 @@ class Stream {
   // What the producer keeps of the last frame.
   struct Tail {
     double x, z, heading;
-    Step next;  // where the motion was about to go
+    Step next;                                           // where the motion was about to go
     float pose[3 * kMaxJoints], before[3 * kMaxJoints];  // joints facing +Z, in this frame and in the one before
   };
 

@@ -109,7 +109,8 @@ py::tuple local_rotations(const Array<float>& joints, bool bases) {
 
 template <typename Convert>
 Array<float> converted(const Array<float>& values, py::ssize_t width, Convert convert) {
-  if (values.ndim() < 1 || values.shape(values.ndim() - 1) != width) throw py::value_error("the last size does not fit");
+  if (values.ndim() < 1 || values.shape(values.ndim() - 1) != width)
+    throw py::value_error("the last size does not fit");
   Array<float> result(std::vector<py::ssize_t>(values.shape(), values.shape() + values.ndim()));
   for (py::ssize_t i = 0; i < values.size(); i += width) convert(values.data() + i, result.mutable_data() + i);
   return result;
@@ -190,9 +191,10 @@ void bind_motion(py::module_& module) {
   module.def("joints_to_features", &joints_to_features, py::arg("joints"),
              "joints (T, J, 3) float32, metres, any place and heading -> features (T - 1, F) float32. "
              "ValueError: wrong shape, a bone of zero length, values that are not finite.");
-  module.def("local_rotations", &local_rotations, py::arg("joints"), py::arg("bases") = true,
-             "joints (T, J, 3) float32 -> rotations (T, K, 4), w first, relative to the parent, and T-pose bones (K, 3). "
-             "ValueError: wrong shape.");
+  module.def(
+      "local_rotations", &local_rotations, py::arg("joints"), py::arg("bases") = true,
+      "joints (T, J, 3) float32 -> rotations (T, K, 4), w first, relative to the parent, and T-pose bones (K, 3). "
+      "ValueError: wrong shape.");
   module.def(
       "standard_rest",
       [](py::ssize_t joints, bool bases) {
@@ -228,10 +230,11 @@ void bind_motion(py::module_& module) {
       },
       py::arg("coordinates"), py::arg("rotations"), "rotations (..., 4), w first, in a program's axes.");
   py::class_<Stream>(module, "Stream", "A character's playing buffer; see csrc/core/stream.h.")
-      .def(py::init<py::ssize_t, const std::string&, float, std::size_t, std::size_t, bool>(), py::arg("features") = 263,
-           py::arg("coordinates") = "gltf", py::arg("units") = 0.0f, py::arg("max_tokens") = 49, py::arg("frames") = 512,
-           py::arg("in_place") = false)
-      .def("append", &Stream::append, py::arg("tokens"), py::arg("features"), py::arg("overlap") = 0, py::arg("blend") = 8)
+      .def(py::init<py::ssize_t, const std::string&, float, std::size_t, std::size_t, bool>(),
+           py::arg("features") = 263, py::arg("coordinates") = "gltf", py::arg("units") = 0.0f,
+           py::arg("max_tokens") = 49, py::arg("frames") = 512, py::arg("in_place") = false)
+      .def("append", &Stream::append, py::arg("tokens"), py::arg("features"), py::arg("overlap") = 0,
+           py::arg("blend") = 8)
       .def("sample", &Stream::sample, py::arg("time"))
       .def("last_tokens", &Stream::last_tokens, py::arg("count"))
       .def_property_readonly("committed", &Stream::committed)

@@ -1,9 +1,10 @@
 // Frames that are given come back untouched, and what lies between them leaves and reaches them without a jump.
+#include "inbetween.h"
+
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
-#include "inbetween.h"
 #include "joints_to_features.h"
 #include "motion_samples.h"
 
@@ -54,8 +55,9 @@ void given_frames_stay() {
         std::vector<float> joints(made.begin(), made.begin() + given.frames() * kWidth);
         lf::fit_between(before.data(), after.data(), given, kBody, joints.data());
         expect(std::memcmp(joints.data(), before.data(), left * kWidth * sizeof(float)) == 0, "frames before stay");
-        expect(std::memcmp(joints.data() + (left + between) * kWidth, after.data(), right * kWidth * sizeof(float)) == 0,
-               "frames after stay");
+        expect(
+            std::memcmp(joints.data() + (left + between) * kWidth, after.data(), right * kWidth * sizeof(float)) == 0,
+            "frames after stay");
         bool finite = true;
         for (const float value : joints) finite &= std::isfinite(value);
         expect(finite, "what lies between is finite");

@@ -26,7 +26,8 @@ inline std::vector<float> walk(std::size_t tokens, const Skeleton& skeleton, dou
     row[3] = static_cast<float>(0.95 + 0.03 * std::sin(0.4 * t + phase));
     for (std::size_t node = 0; node < hierarchy.nodes; ++node) {
       const double swing = 0.4 * std::sin(0.25 * t + 1.7 * node + phase);
-      store(from_rotation_vector({swing, 0.3 * swing * std::cos(1.0 * node), 0.2 * swing}), rotations.data() + 4 * node);
+      store(from_rotation_vector({swing, 0.3 * swing * std::cos(1.0 * node), 0.2 * swing}),
+            rotations.data() + 4 * node);
     }
     const float root[3] = {0, row[3], 0};
     forward_kinematics(rotations.data(), root, rest, hierarchy, positions.data());

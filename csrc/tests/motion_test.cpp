@@ -60,8 +60,8 @@ void hierarchies() {
 
 // Whatever way a body stands in the world, its rotations bring its joints back.
 void rotations_bring_joints_back() {
-  const lf::Quat ways[] = {{}, lf::qyaw(2.5), lf::from_rotation_vector({lf::kPi, 0, 0}),
-                           lf::from_rotation_vector({1, -2, 0.5})};
+  const lf::Quat ways[] = {
+      {}, lf::qyaw(2.5), lf::from_rotation_vector({lf::kPi, 0, 0}), lf::from_rotation_vector({1, -2, 0.5})};
   for (const lf::Skeleton* skeleton : {&lf::kHumanML3D, &lf::kKit}) {
     const lf::Hierarchy& hierarchy = lf::nodes_of(*skeleton, true);
     for (const std::size_t frames : {1, 7, 49}) {
@@ -69,7 +69,8 @@ void rotations_bring_joints_back() {
         std::vector<float> joints = joints_of(lf::walk(13, *skeleton), *skeleton);
         joints.resize(frames * 3 * skeleton->joints);
         for (std::size_t i = 0; i < joints.size(); i += 3) lf::store(lf::qrot(way, lf::load(&joints[i])), &joints[i]);
-        for (const lf::RestPose& rest : {lf::standard_rest(hierarchy), lf::measured_rest(joints.data(), frames, hierarchy)}) {
+        for (const lf::RestPose& rest :
+             {lf::standard_rest(hierarchy), lf::measured_rest(joints.data(), frames, hierarchy)}) {
           const std::vector<float> rotations = rotations_of(joints, hierarchy, rest);
           bool exact = true, steady = true;
           for (std::size_t t = 0; t < frames; ++t) {

@@ -89,7 +89,8 @@ int main() {
     if (frame % (4 * kTokens) == 4 * kTokens - 1) continue;
     torn += pose.contacts[0] != static_cast<float>(segment % 2);
     for (std::size_t i = 0; i < 3 * lf::kMaxNodes; ++i) {
-      const float seen = positions[i] - positions[i % 3], right = expected[segment % 100][i] - expected[segment % 100][i % 3];
+      const float seen = positions[i] - positions[i % 3],
+                  right = expected[segment % 100][i] - expected[segment % 100][i % 3];
       torn += !(std::abs(seen - right) < 1e-3f);  // twist on its way turns joints a little between frames
     }
   }

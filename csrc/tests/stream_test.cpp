@@ -1,4 +1,6 @@
 // The playing buffer: what was committed stays, motion goes on without a corner, the play head holds at the end.
+#include "stream.h"
+
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -7,7 +9,6 @@
 #include <vector>
 
 #include "motion_samples.h"
-#include "stream.h"
 
 namespace {
 
@@ -35,9 +36,11 @@ struct Sample {
 };
 
 struct Character {
-  explicit Character(const lf::StreamOptions& options = {}, std::size_t tokens = 49) : stream(options), scratch(tokens) {}
+  explicit Character(const lf::StreamOptions& options = {}, std::size_t tokens = 49)
+      : stream(options), scratch(tokens) {}
 
-  bool append(const std::vector<float>& features, std::size_t overlap = 0, std::size_t blend = 8, std::int64_t first = 0) {
+  bool append(const std::vector<float>& features, std::size_t overlap = 0, std::size_t blend = 8,
+              std::int64_t first = 0) {
     const std::size_t count = features.size() / kBody.features() / lf::kFramesPerToken;
     const std::vector<std::int64_t> tokens = lf::token_row(count, first);
     return stream.value.append({tokens.data(), features.data(), count, overlap, blend}, scratch.value, error);
@@ -74,7 +77,8 @@ void frames_are_the_joints_of_the_features() {
     expect(character.stream.value.sample(10 + t / 20.0, sample.pose), "there is a frame");
     double worst = 0;
     for (std::size_t node = 0; node < kNodes; ++node) {
-      worst = std::max(worst, distance(sample.positions + 3 * node, &joints[66 * t + 3 * lf::kHumanML3DNodes.joints[node]]));
+      worst = std::max(worst,
+                       distance(sample.positions + 3 * node, &joints[66 * t + 3 * lf::kHumanML3DNodes.joints[node]]));
     }
     expect(worst < 1e-4, "positions are the joints");
     expect(near(sample.pose.frame, t, 1e-6), "the frame is told");
@@ -87,7 +91,8 @@ void committed_frames_never_change() {
   Character other;
   other.append(lf::walk(7, kBody));
   other.append(lf::walk(13, kBody, 2.0, -0.1), 0, 8, 100);
-  const auto alone = play(character.stream.value, 0, 27 / 20.0, 0.013), followed = play(other.stream.value, 0, 27 / 20.0, 0.013);
+  const auto alone = play(character.stream.value, 0, 27 / 20.0, 0.013),
+             followed = play(other.stream.value, 0, 27 / 20.0, 0.013);
   bool same = true;
   for (std::size_t i = 0; i < alone.size(); ++i) {
     same &= std::memcmp(alone[i].positions, followed[i].positions, sizeof(alone[i].positions)) == 0;
@@ -142,7 +147,8 @@ void overlap_is_context() {
   twice.append({whole.begin(), whole.begin() + 7 * width});
   expect(twice.append({whole.begin() + 4 * width, whole.end()}, 3, 8, 4), "an overlap of three tokens");
   expect(once.stream.value.committed() == 52 && twice.stream.value.committed() == 52, "the overlap is not appended");
-  const auto expected = play(once.stream.value, 0, 51 / 20.0, 0.017), found = play(twice.stream.value, 0, 51 / 20.0, 0.017);
+  const auto expected = play(once.stream.value, 0, 51 / 20.0, 0.017),
+             found = play(twice.stream.value, 0, 51 / 20.0, 0.017);
   double worst = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     for (std::size_t n = 0; n < 3 * kNodes; n += 3) {
@@ -176,8 +182,10 @@ void the_end_holds() {
   expect(distance(sample.positions, held.positions) < 0.1, "from there");
   expect(sample.pose.segment == 1, "the segment is told");
   expect(!character.stream.value.sample(std::numeric_limits<double>::quiet_NaN(), sample.pose) ||
-             near(sample.pose.frame, 4, 1e-3), "a time that is none moves nothing");
-  expect(character.stream.value.sample(5, sample.pose) && near(sample.pose.frame, 4, 1e-3), "nor one that runs backwards");
+             near(sample.pose.frame, 4, 1e-3),
+         "a time that is none moves nothing");
+  expect(character.stream.value.sample(5, sample.pose) && near(sample.pose.frame, 4, 1e-3),
+         "nor one that runs backwards");
 }
 
 void the_end_idles() {
@@ -220,11 +228,14 @@ void root_motion_adds_up() {
       x += cosine * step[0] - sine * step[1];
       y += sine * step[0] + cosine * step[1];
       heading += sample.pose.root_turn;
-      expect(near(x, sample.pose.root_position[0], 0.05) && near(y, sample.pose.root_position[1], 0.05), "steps add up");
+      expect(near(x, sample.pose.root_position[0], 0.05) && near(y, sample.pose.root_position[1], 0.05),
+             "steps add up");
       const lf::Quat yaw{sample.pose.root_rotation[3], 0, 0, sample.pose.root_rotation[2]};
       expect(near(lf::wrapped(2 * std::atan2(yaw.z, yaw.w) - heading), 0, 1e-3), "turns add up");
-      if (in_place) expect(near(sample.positions[0], 0, 1e-3) && near(sample.positions[1], 0, 1e-3), "poses stay in place");
-      if (!in_place) expect(near(sample.positions[0], x, 0.05) && near(sample.positions[1], y, 0.05), "poses follow the root");
+      if (in_place)
+        expect(near(sample.positions[0], 0, 1e-3) && near(sample.positions[1], 0, 1e-3), "poses stay in place");
+      if (!in_place)
+        expect(near(sample.positions[0], x, 0.05) && near(sample.positions[1], y, 0.05), "poses follow the root");
     }
   }
 }
@@ -282,8 +293,8 @@ void samples_are_cheap() {
   Character again;
   again.append(lf::walk(49, kBody));
   const double append = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  std::printf("sample: mean %.1f us, worst %.1f us; append of 196 frames with its setup: %.2f ms\n", total / kSamples, worst,
-              append);
+  std::printf("sample: mean %.1f us, worst %.1f us; append of 196 frames with its setup: %.2f ms\n", total / kSamples,
+              worst, append);
 }
 
 }  // namespace
