@@ -51,6 +51,16 @@ def current_backend() -> Backend:
     return _block_choice.get() or _process_choice()
 
 
+def asked_backend() -> Backend | None:
+    """The backend that a `use_backend` block or `LAMP_FAST_BACKEND` names; None where it is left open ("auto").
+
+    Raises `LampError` as `current_backend`.
+    """
+    if _block_choice.get() is None and os.environ.get("LAMP_FAST_BACKEND", "auto") == "auto":
+        return None
+    return current_backend()
+
+
 @contextmanager
 def use_backend(name: str | Backend) -> Iterator[Backend]:
     """Run the block on the named backend; `LampError` if it does not exist or does not work."""
@@ -136,4 +146,4 @@ def _native() -> Availability:
         return Availability(
             False, "the C++ module is not built: install with a C++ compiler and LAMP_FAST_BUILD_NATIVE=1 to see why"
         )
-    return Availability(True, f"C++ module {_native.__version__}")
+    return Availability(True, f"C++ module {_native.__version__}, instruction set {_native.best_isa()}")

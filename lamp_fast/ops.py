@@ -171,6 +171,29 @@ def _native_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positi
     return torch.from_numpy(_native.philox_uniform(seeds, samples, step, num_positions, num_codes))
 
 
+def _native_decode_step(
+    logits: Tensor,
+    unconditional_logits: Tensor | None,
+    ids: Tensor,
+    next_count: Tensor,
+    seeds: Tensor,
+    samples: Tensor,
+    noise: Tensor | None,
+    step: int,
+    guidance_scale: float,
+    temperature: float,
+    top_k: int,
+) -> tuple[Tensor, Tensor]:
+    from . import _native
+
+    given = (tensor if tensor is None else tensor.float() for tensor in (logits, unconditional_logits, noise))
+    logits, unconditional_logits, noise = given
+    ids, confidence = _native.decode_step(
+        logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, guidance_scale, temperature, top_k
+    )
+    return torch.from_numpy(ids), torch.from_numpy(confidence)
+
+
 def _check_attention(
     q: Tensor,
     k: Tensor,
@@ -383,7 +406,7 @@ codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_code
 codebook_sums = Operator(codebook_sums_ref, triton=True, check=_check_codes)
 residual_codebook_lookup = Operator(residual_codebook_lookup_ref, triton=True, check=_check_codebooks)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
-decode_step = Operator(decode_step_ref, triton=True)
+decode_step = Operator(decode_step_ref, triton=True, native=_native_decode_step)
 masked_rows = Operator(masked_rows_ref, triton=True)
 recover_joints = Operator(recover_joints_ref, triton=True)
 sequence_attention = Operator(

@@ -87,12 +87,13 @@ Decoder::Scratch::Scratch(const Decoder& decoder, std::size_t max_tokens, Arena&
 }
 
 Decoder::Decoder(const Kernels& kernels, Precision precision, const DecoderWeights& weights, const float* codebook,
-                 const Allocator& allocator)
+                 std::size_t codes, const Allocator& allocator)
     : kernels_(&kernels),
       precision_(conv_precision(precision)),
       code_width_(weights.code_width),
       width_(weights.width),
       features_(weights.features),
+      codes_(codes),
       codebook_(codebook),
       input_(same_length(kernels, precision_, weights.input, allocator)),
       hidden_(same_length(kernels, precision_, weights.hidden, allocator)),
@@ -115,8 +116,8 @@ void Decoder::begin(Scratch& scratch, const std::int64_t* ids, std::size_t token
   scratch.rows = tokens;
   scratch.stage = 0;
   for (std::size_t n = 0; n < tokens; ++n) {
-    std::memcpy(scratch.gathered + n * code_width_, codebook_ + static_cast<std::size_t>(ids[n]) * code_width_,
-                code_width_ * sizeof(float));
+    const std::size_t code = std::min(static_cast<std::size_t>(ids[n]), codes_ - 1);
+    std::memcpy(scratch.gathered + n * code_width_, codebook_ + code * code_width_, code_width_ * sizeof(float));
   }
 }
 

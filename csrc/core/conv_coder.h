@@ -41,10 +41,11 @@ class Decoder {
   };
 
   Decoder() noexcept = default;
+  // codebook (codes, code_width) stays where it is.
   Decoder(const Kernels& kernels, Precision precision, const DecoderWeights& weights, const float* codebook,
-          const Allocator& allocator);
+          std::size_t codes, const Allocator& allocator);
 
-  // ids (tokens) are codes.
+  // ids (tokens); what is no code, such as padding, is decoded as the last one.
   void begin(Scratch& scratch, const std::int64_t* ids, std::size_t tokens) const noexcept;
 
   // One stage; false when the last has written features (4 tokens, features), normalised.
@@ -60,7 +61,7 @@ class Decoder {
 
   const Kernels* kernels_ = nullptr;
   Precision precision_ = Precision::f32;
-  std::size_t code_width_ = 0, width_ = 0, features_ = 0;
+  std::size_t code_width_ = 0, width_ = 0, features_ = 0, codes_ = 0;
   const float* codebook_ = nullptr;  // in the file
   Conv input_, hidden_, output_;
   Vector<Stage> stages_;

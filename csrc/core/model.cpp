@@ -55,7 +55,7 @@ bool Model::finish_loading(Precision precision, const Allocator& allocator, Erro
   kernels_ = &kernels;
   text_ = TextEncoder(kernels, precision, file_.text, allocator);
   queries_ = Queries(kernels, precision, file_.queries, allocator);
-  decoder_ = Decoder(kernels, precision, file_.decoder, file_.codebook, allocator);
+  decoder_ = Decoder(kernels, precision, file_.decoder, file_.codebook, file_.codes, allocator);
   encoder_ = Encoder(kernels, precision, file_.encoder, allocator);
   if (file_.makes_motions) generator_ = Generator(kernels, precision, file_.generator, allocator);
   if (file_.predicts_lengths) length_ = LengthPredictor(kernels, file_.length, allocator);

@@ -10,6 +10,8 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "motion_features.h"
+#include "skeleton.h"
 
 namespace lf::python {
 namespace {
@@ -35,6 +37,35 @@ const Kernels& kernels_of(const std::string& name) {
   }
   throw py::value_error("no instruction set is called '" + name + "'");
 }
+
+Array<float> zeros(const std::vector<std::size_t>& shape) {
+  Array<float> out(shape);
+  std::fill_n(out.mutable_data(), out.size(), 0.0f);
+  return out;
+}
+
+// Features and joints of a batch.
+struct Decoded {
+  Decoded(std::size_t batch, std::size_t most, const ModelSizes& sizes)
+      : frames(most),
+        width(sizes.features),
+        skeleton(sizes.joints == kKit.joints ? kKit : kHumanML3D),
+        features(zeros({batch, most, width})),
+        joints(zeros({batch, most, sizes.joints, 3})),
+        features_data(features.mutable_data()),
+        joints_data(joints.mutable_data()) {}
+
+  float* features_of(std::size_t b) const noexcept { return features_data + b * frames * width; }
+  void find_joints(std::size_t b, std::size_t count) const noexcept {
+    RootState start;
+    features_to_joints(features_of(b), count, skeleton, start, joints_data + b * frames * skeleton.joints * 3);
+  }
+
+  std::size_t frames, width;
+  const Skeleton& skeleton;
+  Array<float> features, joints;
+  float *features_data, *joints_data;
+};
 
 // Calls come from any thread, each takes a workspace for as long as it runs.
 class NativeModel {
@@ -131,7 +162,7 @@ class NativeModel {
   }
 
   // condition (B, C), ids (B, N): the mask id where a code is wanted, lengths, seeds, samples (B) -> ids (B, N), those at
-  // and beyond a length as they were; and features (B, 4N, F), zero there, or None.
+  // and beyond a length as they were; and features (B, 4N, F) and joints (B, 4N, J, 3), zero there, or None.
   py::tuple generate(const py::object& condition, const py::object& ids, const py::object& lengths,
                      const py::object& seeds, const py::object& samples, std::size_t steps, float guidance_scale,
                      float temperature, std::size_t top_k, bool decodes) {
@@ -146,9 +177,8 @@ class NativeModel {
     const std::size_t tokens = static_cast<std::size_t>(wanted.shape(1)), frame = sizes().features;
     const std::size_t frames = decodes ? tokens * kFramesPerToken : 0;
     Array<std::int64_t> drawn({wanted.shape(0), wanted.shape(1)});
-    Array<float> features = zeros(batch, frames, frame);
+    Decoded decoded(batch, frames, sizes());
     std::int64_t* ids_out = drawn.mutable_data();
-    float* features_out = features.mutable_data();
     std::copy_n(wanted.data(), wanted.size(), ids_out);
     each(batch, 0, [&](std::size_t b, Workspace& workspace, const Executor& executor, Error& error) {
       GenerationRequest request;
@@ -168,28 +198,31 @@ class NativeModel {
       }
       std::copy_n(generation.ids(), request.tokens, ids_out + b * tokens);
       if (decodes) {
-        std::copy_n(generation.features(), request.tokens * kFramesPerToken * frame,
-                    features_out + b * frames * frame);
+        std::copy_n(generation.features(), request.tokens * kFramesPerToken * frame, decoded.features_of(b));
+        decoded.find_joints(b, request.tokens * kFramesPerToken);
       }
       return true;
     });
-    return py::make_tuple(drawn, decodes ? py::object(features) : py::none());
+    if (!decodes) return py::make_tuple(drawn, py::none(), py::none());
+    return py::make_tuple(drawn, decoded.features, decoded.joints);
   }
 
-  // ids (B, N), lengths (B) -> features (B, 4N, F), zero beyond a length; N of any size.
-  Array<float> decode(const py::object& ids, const py::object& lengths) {
+  // ids (B, N), lengths (B) -> features (B, 4N, F) and joints (B, 4N, J, 3), zero beyond a length; N of any size.
+  py::tuple decode(const py::object& ids, const py::object& lengths) {
     const auto codes = contiguous<std::int64_t>(ids, 2, "decode: ids must be (B, N) int64");
     const auto counts = vector(lengths, codes.shape(0), "decode: lengths must be (B,) int64");
     check_lengths(counts, codes.shape(1));
     const std::size_t batch = static_cast<std::size_t>(codes.shape(0)), tokens = static_cast<std::size_t>(codes.shape(1));
-    const std::size_t frames = tokens * kFramesPerToken, frame = sizes().features;
-    Array<float> features = zeros(batch, frames, frame);
-    float* out = features.mutable_data();
+    Decoded decoded(batch, tokens * kFramesPerToken, sizes());
     each(batch, tokens, [&](std::size_t b, Workspace& workspace, const Executor& executor, Error& error) {
-      return model_.decode(workspace, executor, codes.data() + b * tokens, static_cast<std::size_t>(counts.data()[b]),
-                           out + b * frames * frame, error);
+      const std::size_t length = static_cast<std::size_t>(counts.data()[b]);
+      if (!model_.decode(workspace, executor, codes.data() + b * tokens, length, decoded.features_of(b), error)) {
+        return false;
+      }
+      decoded.find_joints(b, length * kFramesPerToken);
+      return true;
     });
-    return features;
+    return py::make_tuple(decoded.features, decoded.joints);
   }
 
   const char* isa() const { return isa_name(model_.isa()); }
@@ -311,12 +344,6 @@ class NativeModel {
                           " features, expected " + std::to_string(sizes().features));
   }
 
-  static Array<float> zeros(std::size_t batch, std::size_t frames, std::size_t width) {
-    Array<float> out({batch, frames, width});
-    std::fill_n(out.mutable_data(), out.size(), 0.0f);
-    return out;
-  }
-
   py::object memory_;  // that the model reads
   Model model_;
   Executor executor_;
@@ -355,7 +382,10 @@ void bind_model(pybind11::module_& module) {
            py::arg("seeds"), py::arg("samples"), py::arg("steps"), py::arg("guidance_scale"), py::arg("temperature"),
            py::arg("top_k"), py::arg("decodes"),
            "condition (B, D) float32, ids (B, N) int64 with the mask id where a code is wanted, lengths, seeds, samples "
-           "(B,) int64 -> ids (B, N) int64, and features (B, 4N, F) float32, zero beyond a length, or None.")
+           "(B,) int64 -> ids (B, N) int64; features (B, 4N, F), joints (B, 4N, J, 3) float32, zero beyond a length, or "
+           "None and None.")
       .def("decode", &NativeModel::decode, py::arg("ids"), py::arg("lengths"),
-           "ids (B, N) int64, all codes, lengths (B,) int64 -> features (B, 4N, F) float32, zero beyond a length.");
+           "ids (B, N) int64, codes up to their lengths (B,) int64 -> features (B, 4N, F), joints (B, 4N, J, 3) float32, "
+           "zero beyond a length; N of any size.");
+  module.def("best_isa", [] { return lf::isa_name(lf::best_isa()); }, "The instruction set that the kernels use here.");
 }

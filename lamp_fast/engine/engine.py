@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -32,8 +33,11 @@ from ..models.seeding import row_seeds
 from .decoder import FusedDecoder
 from .generator import FusedGenerator
 from .layers import Precision
+from .native import NativeModels, why_not_native
 from .static import StaticCall
 from .text import FusedText, PromptCache
+
+logger = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS_APART = 16  # lengths of one bucket differ by less
@@ -61,8 +65,9 @@ class LampEngine:
     """A `Lamp` ready to run: weights multiplied out, buffers allocated once, a CUDA graph for each bucket of sizes.
 
     A call is rounded up to a bucket of batch and length, which changes no result (`padding="exact"`). On a GPU each
-    bucket is one graph, from word ids to joints, captured when it is first used or by `warm_up`; on a CPU the same
-    function is called with the sizes as they are. Safe to call from several threads and streams.
+    bucket is one graph, from word ids to joints, captured when it is first used or by `warm_up`; on a CPU the sizes are
+    as they are, and the native core does the work where it can (`native_reason` says why not). Safe to call from several
+    threads and streams.
 
     Args:
         lamp: the model, on the device where the engine is to run.
@@ -95,11 +100,17 @@ class LampEngine:
         self.lamp, self.config = lamp.eval(), lamp.config
         precision = Precision(self.dtype, weights)
         self._static, self._dependent_launch = self.device.type == "cuda", dependent_launch
-        exact = self.config.language_motion.padding == "exact"
-        self._text = FusedText(lamp.language_motion, precision) if exact else self._released_text
-        self._generator = FusedGenerator(lamp.generator, precision)
-        self._codebook = lamp.tokenizer.codebook.vectors.to(self.dtype)
-        self._decoder = FusedDecoder(lamp.tokenizer.decoder, self.dtype)
+        self.native_reason = why_not_native(lamp, precision)
+        self._native = NativeModels(lamp, precision) if self.native_reason is None else None
+        logger.info("the engine runs on %s", "the native core" if self._native else f"PyTorch: {self.native_reason}")
+        if self._native is not None:
+            self._text = self._native.condition
+        else:
+            exact = self.config.language_motion.padding == "exact"
+            self._text = FusedText(lamp.language_motion, precision) if exact else self._released_text
+            self._generator = FusedGenerator(lamp.generator, precision)
+            self._codebook = lamp.tokenizer.codebook.vectors.to(self.dtype)
+            self._decoder = FusedDecoder(lamp.tokenizer.decoder, self.dtype)
         self._prompts = PromptCache(cached_prompts, self.config.generator.condition_dim, self.device)
         self._calls: OrderedDict[tuple, StaticCall] = OrderedDict()
         self._making = Lock()
@@ -181,8 +192,11 @@ class LampEngine:
 
     def memory(self) -> dict[str, int]:
         """Bytes of the fused weights and of the prompt cache; on a GPU also what torch has reserved for the process."""
-        parts = (self._generator, self._decoder, self._text, self._codebook)
-        report = {"weights": sum(map(_bytes_of, parts)), "prompt cache": self._prompts.table.nbytes}
+        if self._native is not None:
+            weights = self._native.nbytes
+        else:
+            weights = sum(map(_bytes_of, (self._generator, self._decoder, self._text, self._codebook)))
+        report = {"weights": weights, "prompt cache": self._prompts.table.nbytes}
         if self.device.type == "cuda":
             report["reserved on the device"] = torch.cuda.memory_reserved(self.device)
         return report
@@ -269,6 +283,8 @@ class LampEngine:
         seeds: Tensor,
         samples: Tensor,
     ) -> dict[str, Tensor]:
+        if self._native is not None:
+            return {"tokens": self._native.draw(options, condition, ids, lengths, seeds, samples)}
         only_masked = self.device.type == "cpu" or ids.numel() >= ROWS_WORTH_PICKING
         lengths = _unless_all(lengths, ids.shape[1])
         score = self._generator.score(condition, lengths, options.guided, only_masked)
@@ -276,6 +292,9 @@ class LampEngine:
         return {"tokens": draw_masked(score, ids, counts, num_codes, options, seeds=seeds, samples=samples)}
 
     def _decode(self, tokens: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        if self._native is not None:
+            codes = tokens.clamp(max=self.config.generator.num_codes - 1)
+            return dict(zip(("features", "joints"), self._native.decode(codes, lengths)))
         latents = F.embedding(tokens.clamp(max=len(self._codebook) - 1), self._codebook)
         lengths = _unless_all(lengths, tokens.shape[1])
         normal = self._decoder(latents, lengths)
@@ -295,6 +314,10 @@ class LampEngine:
         """The whole way, from words or their condition to joints."""
         if condition is None:
             condition = self._read(input_ids, text_lengths)["condition"]
+        if self._native is not None:
+            return {"condition": condition} | self._native.make(
+                options, condition, request["ids"], lengths, request["seeds"], request["samples"]
+            )
         drawn = self._draw(options, condition, lengths=lengths, **request)
         return {"condition": condition} | drawn | self._decode(drawn["tokens"], lengths)
 
