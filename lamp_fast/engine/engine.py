@@ -66,8 +66,8 @@ class LampEngine:
 
     A call is rounded up to a bucket of batch and length, which changes no result (`padding="exact"`). On a GPU each
     bucket is one graph, from word ids to joints, captured when it is first used or by `warm_up`; on a CPU the sizes are
-    as they are, and the native core does the work where it can (`native_reason` says why not). Safe to call from several
-    threads and streams.
+    as they are, and the native core does the work where it can (`native_reason` says why not). Safe to call from
+    several threads and streams.
 
     Args:
         lamp: the model, on the device where the engine is to run.

@@ -187,9 +187,7 @@ def test_threads_batches_and_repetition_change_no_bit(lamp, precision):
         seeds = torch.full_like(samples, 9)
         return [
             torch.from_numpy(part)
-            for part in model.generate(
-                condition[rows], ids[rows], lengths[rows], seeds[rows], samples[rows], *options
-            )
+            for part in model.generate(condition[rows], ids[rows], lengths[rows], seeds[rows], samples[rows], *options)
         ]
 
     alone = native.Model(file, precision, 1)
