@@ -16,6 +16,7 @@ from .bvh import write_bvh
 from .coordinates import Coordinates
 from .glb import Buffer, about, add_animation, write_document, write_glb
 from .motion import Motion
+from .planted import plant_feet
 from .target import Target, rotation_part
 
 NEAR_FLOOR = 0.1  # metres: a character whose lowest joint lies between 0 and this stands on a floor at 0
@@ -52,7 +53,9 @@ def retarget(motion: Motion, target: Target) -> Animation:
         target.orders,
     )
     pelvis = _pelvis(target)
-    return replace(moved, root=_pelvis_path(motion, target) - moved.joints[:, pelvis])
+    scale = _legs(target.joints[None], motion.skeleton).mean() / _legs(motion.joints, motion.skeleton).mean()
+    placed = replace(moved, root=_pelvis_path(motion, target, scale) - moved.joints[:, pelvis])
+    return plant_feet(placed, motion, target, scale)
 
 
 def save_retargeted(motion: Motion, path: str | os.PathLike, target: Target, fps: float | None = None) -> None:
@@ -165,11 +168,10 @@ def _pelvis(target: Target) -> int:
     return pelvis
 
 
-def _pelvis_path(motion: Motion, target: Target) -> np.ndarray:
+def _pelvis_path(motion: Motion, target: Target, scale: float) -> np.ndarray:
     """(T, 3) metres: where the target's pelvis goes."""
     skeleton, ours, rest = motion.skeleton, motion.joints.astype(np.float64), target.joints
     ankles = [skeleton.left_foot[0], skeleton.right_foot[0]]
-    scale = _legs(rest[None], skeleton).mean() / _legs(ours, skeleton).mean()
     path = scale * ours[:, 0]
     slopes = [_pitch(rest[toe] - rest[ankle]) for ankle, toe in (skeleton.left_foot, skeleton.right_foot)]
     if target.poses_at_rest and min(slopes) > SLOPED:

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import LampError
 from ..motion.rotations import matrix_to_quaternion
-from ..readers.bodies import JOINTS, BodyMap
+from ..motion.skeleton import HUMANML3D
+from ..readers.bodies import JOINTS, NO_TOES, BodyMap
 from ..readers.bvh import BvhFile, open_bvh
 from ..readers.gltf import GltfFile, open_gltf
 from ..readers.hierarchy import Hierarchy, about_axis
@@ -58,8 +59,12 @@ class Target:
 
     @property
     def joints(self) -> np.ndarray:
-        """(22, 3) our joints in `pose`, in our axes, metres."""
-        return self.unit * _our_joints(self.names, self.pose, self.body) @ self.axes.T
+        """(22, 3) our joints in `pose`, in our axes, metres; feet without toes point forwards."""
+        joints = self.unit * _our_joints(self.names, self.pose, self.body) @ self.axes.T
+        for ankle, toe in (HUMANML3D.left_foot, HUMANML3D.right_foot):
+            if self.body.joints[JOINTS[toe]][-1] == NO_TOES:
+                joints[toe] = joints[ankle] + np.linalg.norm(HUMANML3D.offsets[toe]) * np.array(HUMANML3D.t_pose[toe])
+        return joints
 
     def axes_turned(self, turns: np.ndarray) -> np.ndarray:
         """Quaternions (..., 4) in the file's axes, in ours."""

@@ -44,7 +44,7 @@ def standing(clip: Clip) -> np.ndarray:
     step[:1] = step[1:2] if len(step) > 1 else 0
     down = (heights(clip) < LOW) & (step < SLOW)
     for foot in range(4):
-        for start, end in _runs(down[:, foot]):
+        for start, end in runs(down[:, foot]):
             if end - start < SHORTEST:
                 down[start:end, foot] = False
     return down
@@ -67,7 +67,7 @@ def _feet(clip: Clip) -> list[int]:
     return [*clip.skeleton.left_foot, *clip.skeleton.right_foot]
 
 
-def _runs(down: np.ndarray) -> np.ndarray:
+def runs(down: np.ndarray) -> np.ndarray:
     """(R, 2) first frame of each run of True, and the first frame after it."""
     return np.flatnonzero(np.diff(np.concatenate([[0], down.astype(int), [0]]))).reshape(-1, 2)
 
@@ -92,7 +92,7 @@ def foot_lock(clip: Clip) -> Clip:
         knee = clip.skeleton.parents[ankle]
         target = joints[:, ankle] + shift[:, 0]
         front = joints[:, toe] - joints[:, ankle]
-        bent = _bent(joints[:, clip.skeleton.parents[knee]], joints[:, knee], joints[:, ankle], target, front)
+        bent = bend_leg(joints[:, clip.skeleton.parents[knee]], joints[:, knee], joints[:, ankle], target, front)
         joints[:, toe] += shift[:, 1] + bent[1] - target
         joints[:, knee], joints[:, ankle] = bent
     return replace(clip, joints=joints)
@@ -136,13 +136,13 @@ def _step(
     frames, taken, lands = end - start, start > 0, end < len(places)
     before = shift[start - 1] if taken else np.zeros((2, 3))
     after = shift[end] if lands else np.zeros((2, 3))
-    fade = _rise(frames)[:, None, None]
+    fade = rise(frames)[:, None, None]
     bent = before * (1 - fade) + after * fade
     middle = (frames + 1) // 2 if taken and lands else frames if taken else 0
     pace = np.ones(frames)
     if high[start:end].min(axis=1).max() > LOW:
         ease //= 4
-    ramp = _rise(max(1, min(ease, max(middle, frames - middle))))
+    ramp = rise(max(1, min(ease, max(middle, frames - middle))))
     pace[: len(ramp)] *= ramp if taken else 1
     pace[frames - len(ramp) :] *= ramp[::-1] if lands else 1
     held = np.empty_like(bent)
@@ -159,13 +159,13 @@ def _step(
     return moves
 
 
-def _rise(frames: int) -> np.ndarray:
+def rise(frames: int) -> np.ndarray:
     """A smooth way from 0 to 1 through so many frames between them."""
     part = (np.arange(frames) + 1) / (frames + 1)
     return part * part * (3 - 2 * part)
 
 
-def _bent(
+def bend_leg(
     hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, target: np.ndarray, front: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Knee and ankle (T, 3) of a leg whose ankle goes to a target, or as near to it as thigh and shin reach.

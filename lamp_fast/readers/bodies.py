@@ -23,6 +23,8 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "cmu": CMU_UNIT}
 Source = str | tuple[str, str, float]
 """A point, or (a, b, t): the place t of the way from a to b."""
 
+NO_TOES = 1.2
+"""Where a foot is taken to end, on the way from knee to ankle, in a skeleton that ends there."""
 # Where HumanML3D's three joints of the spine lie on the way from pelvis to neck.
 SPINE = {"spine1": 0.2386, "spine2": 0.4982, "spine3": 0.6022}
 
@@ -190,6 +192,9 @@ def complete(joints: Mapping[str, Source], hierarchy: Hierarchy) -> dict[str, So
         ankle, shoulder = place(f"{side}_ankle"), place(f"{side}_shoulder")
         if f"{side}_foot" not in joints and ankle is not None and len(hierarchy.children[ankle]) == 1:
             joints[f"{side}_foot"] = names[hierarchy.children[ankle][0]]
+        knee = place(f"{side}_knee")
+        if f"{side}_foot" not in joints and None not in (ankle, knee) and not hierarchy.children[ankle]:
+            joints[f"{side}_foot"] = (names[knee], names[ankle], NO_TOES)
         if f"{side}_collar" not in joints and shoulder is not None and hierarchy.parents[shoulder] >= 0:
             joints[f"{side}_collar"] = (names[hierarchy.parents[shoulder]], names[shoulder], 0.35)
     joints |= _trunk(hierarchy, {joint: point for joint in JOINTS if (point := place(joint)) is not None})

@@ -2,13 +2,14 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lamp_fast import LampError
 from lamp_fast.export.bvh import write_bvh
-from lamp_fast.export.retarget import retarget, save_retargeted
+from lamp_fast.export.retarget import _legs, retarget, save_retargeted
 from lamp_fast.export.target import read_target
 from lamp_fast.motion.animation import Animation
 from lamp_fast.motion.clip import Clip
@@ -16,6 +17,9 @@ from lamp_fast.motion.feet import standing
 from lamp_fast.motion.heading import turned
 from lamp_fast.motion.skeleton import HUMANML3D, KIT
 from lamp_fast.readers import read_motion
+
+from ..readers.conftest import Figure
+from ..readers.test_rigs import RIGS, build, bvh
 
 SIDES = (("l", 1), ("r", -1))
 # Joints of a rest pose: (name, parent, place in metres: left, up, forward); arms hang by that many degrees.
@@ -209,6 +213,12 @@ def angles(joints, expected):
     return worst
 
 
+def check_limbs(joints, motion):
+    """Arms point where ours do; legs bend a little further, so that feet stay where they stand."""
+    for end, degrees in angles(joints, motion.joints).items():
+        assert degrees < (10 if end.endswith(("knee", "ankle")) else 1), end
+
+
 Z_UP = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
@@ -227,7 +237,7 @@ def test_bvh_characters(style, axes, units, walk, tmp_path):
     before, after = ((tmp_path / name).read_text().split("MOTION")[0] for name in ("character.bvh", "m.bvh"))
     assert before == after
     joints = read_motion(tmp_path / "m.bvh").joints
-    assert max(angles(joints, walk.joints).values()) < 1
+    check_limbs(joints, walk)
     assert abs(np.percentile(joints[:, [10, 11], 1], 5)) < 0.04
 
 
@@ -244,8 +254,47 @@ def test_glb_characters(style, walk, tmp_path):
             np.testing.assert_allclose(places[name], animation.joints[:, k], atol=1e-5)
     joints = np.stack([target.body.weights(target.body.points) @ frame for frame in np.stack(
         [places[name] for name in target.body.points], axis=1)])  # fmt: skip
-    assert max(angles(joints, walk.joints).values()) < 1
+    check_limbs(joints, walk)
     assert abs(np.percentile(joints[:, [10, 11], 1], 5)) < 0.04
+
+
+def sliding_along(motion, places):
+    """Metres a second that toes in contact move otherwise than ours, scaled. places: (T, 22, 3)."""
+    scale = _legs(places, HUMANML3D).mean() / _legs(motion.joints, HUMANML3D).mean()
+    apart = places[:, [10, 11]] - scale * motion.joints[:, [10, 11]]
+    down = motion.contacts[:, [1, 3]]
+    return (np.linalg.norm(np.diff(apart, axis=0)[..., [0, 2]], axis=-1) * motion.fps)[down[1:] & down[:-1]].mean()
+
+
+def test_planted_feet_stay_planted(walk, tmp_path, monkeypatch):
+    """On a character with wide hips feet would slide, if all of its bones had the directions of ours."""
+    as_glb(tmp_path / "character.glb", MIXAMO)
+    target = read_target(tmp_path / "character.glb")
+    rest = target.rest * [1.3, 1, 1]
+    target = replace(target, rest=rest, pose=rest)
+    points = [target.names.index(name) for name in target.body.points]
+
+    def slides():
+        return sliding_along(walk, target.body.weights(target.body.points) @ retarget(walk, target).joints[:, points])
+
+    planted = slides()
+    monkeypatch.setattr("lamp_fast.export.retarget.plant_feet", lambda animation, *_: animation)
+    assert planted < 0.02 and planted < 0.25 * slides()
+
+
+@pytest.mark.parametrize("maker", RIGS)
+def test_skeletons_not_seen_before(maker, walk, tmp_path):
+    """Twist bones, long spines, no toes, feet and hands with bones between; the figure stands in a T-pose."""
+    bones = np.linalg.norm(HUMANML3D.offsets, axis=1, keepdims=True) * np.array(HUMANML3D.t_pose)
+    still = Figure(np.tile([1.0, 0, 0, 0], (3, 22, 1)), np.tile([0, 0.9, 0], (3, 1)), bones)
+    joints = build(still, maker)
+    (tmp_path / "rig.bvh").write_text(bvh(still, joints))
+    target = read_target(tmp_path / "rig.bvh")
+    moved = retarget(walk, target)
+    points = [moved.names.index(name) for name in target.body.points]
+    check_limbs(target.body.weights(target.body.points) @ moved.joints[:, points], walk)
+    save_retargeted(walk, tmp_path / "m.bvh", target)
+    assert (tmp_path / "m.bvh").read_text().count("JOINT") == (tmp_path / "rig.bvh").read_text().count("JOINT")
 
 
 def test_fingers_stay_on_their_hands(walk, tmp_path):
@@ -264,7 +313,7 @@ def test_captured_skeletons(name, walk, shared_data, tmp_path):
     assert target.poses_at_rest == name.startswith("cmu")
     save_retargeted(walk, tmp_path / "m.bvh", target)
     save_retargeted(walk, tmp_path / "m.glb", target)
-    assert max(angles(read_motion(tmp_path / "m.bvh").joints, walk.joints).values()) < 1
+    check_limbs(read_motion(tmp_path / "m.bvh").joints, walk)
 
 
 def test_a_circle_changes_nothing_but_the_heading(walk, tmp_path):
