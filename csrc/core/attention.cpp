@@ -52,8 +52,8 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
   float* scores = reinterpret_cast<float*>(packed_values + sizes.packed_values);
   unsigned char* weights = packed_values + sizes.packed_values + sizes.scores;
   const std::size_t weights_stride = sizes.weights / kernel.tile_rows, scores_stride = sizes.key_panels * panel;
-  kernels.pack_keys({row_of(call.k, first_key, column), call.k.stride, length, width, format, packed_keys});
-  kernels.pack_values({row_of(call.v, first_key, column), call.v.stride, length, width, format, packed_values});
+  kernels.pack_columns({row_of(call.k, first_key, column), call.k.stride, length, width, format, packed_keys});
+  kernels.pack_sums({row_of(call.v, first_key, column), call.v.stride, length, width, format, packed_values});
 
   alignas(kAlignment) float tile[kMaxTileRows * kMaxPanel];
   float inverse_sums[kMaxTileRows];

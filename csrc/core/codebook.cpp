@@ -104,7 +104,7 @@ void lookup_panel(const Kernels& kernels, const float* x, std::size_t rows, cons
     return;
   }
   // The rows are the columns of a tile, so that what is nearest is found without comparing within a vector.
-  kernels.pack_keys({x, width, rows, width, Format::f32, packed});
+  kernels.pack_columns({x, width, rows, width, Format::f32, packed});
   alignas(kAlignment) float products[kMaxTileRows * kMaxPanel];
   Nearest nearest;
   for (std::size_t i = 0; i < kMaxPanel; ++i) {

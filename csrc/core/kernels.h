@@ -82,12 +82,12 @@ struct SoftmaxRow {
   float* sum;        // of the weights before they were rounded
 };
 
-// Rows (count, width) of keys or values, packed as a tile reads a weight: for keys the rows are its columns, for values
-// what is summed. Places beyond `count` and `width` hold zeros where a sum would meet them.
+// Rows (count, width) packed as a tile reads a weight: as its columns, or as what is summed (not u8). The places that fill
+// a panel hold anything, those that fill a group zeros; as columns, rows must be readable up to whole groups.
 struct PackedRows {
   const void* rows;
   std::size_t stride, count, width;  // stride in elements
-  Format format;                     // f32 or bf16
+  Format format;
   void* out;
 };
 
@@ -104,14 +104,16 @@ struct Kernels {
   void (*finish)(const void* tile, std::size_t rows, std::size_t columns, const Finish&);
   void (*prepare)(const PreparedRow&);
   void (*softmax)(const SoftmaxRow&);
-  void (*pack_keys)(const PackedRows&);
-  void (*pack_values)(const PackedRows&);
+  void (*pack_columns)(const PackedRows&);
+  void (*pack_sums)(const PackedRows&);
   // out[m][c] = tile[m][c] * row_scale[m]
   void (*scale)(const float* tile, std::size_t rows, std::size_t columns, const float* row_scale, void* out,
                 std::size_t out_stride, Format out_format);
   // Scores of `codes` rows of a tile, numbered from `first`: half_norms[row] - tile[row][column].
   void (*nearest)(const float* tile, std::size_t codes, const float* half_norms, std::uint32_t first, Nearest&);
   void (*convert)(const float* x, std::size_t count, Format format, void* out);
+  // To -127 .. 127; returns what 1 stands for.
+  float (*quantize)(const float* x, std::size_t count, std::int8_t* out);
   // In place or not; for the tests and for whoever needs them. Error bounds are in kernels_body.h.
   void (*exp)(const float* x, std::size_t count, float* out);
   void (*log)(const float* x, std::size_t count, float* out);

@@ -176,6 +176,21 @@ void convert(const float* x, size_t count, Format format, void* out) {
   cover(count, [=](size_t i, auto n) { store_as(format, out, i, load(x + i, n), n); });
 }
 
+float quantize(const float* x, size_t count, int8_t* out) {
+  V::Float greatest = V::set(0.0f);
+  cover(count, [&](size_t i, auto n) {
+    const V::Float v = load(x + i, n);
+    greatest = V::max(V::max(v, V::sub(V::set(0.0f), v)), greatest);
+  });
+  const float scale = V::greatest(greatest) / 127.0f;
+  const V::Float inverse = V::set(scale > 0.0f ? 1.0f / scale : 0.0f), middle = V::set(128.0f);
+  cover(count, [&](size_t i, auto n) {
+    store_u8(reinterpret_cast<uint8_t*>(out) + i, V::fma(load(x + i, n), inverse, middle), n);
+  });
+  for (size_t i = 0; i < count; ++i) out[i] = static_cast<int8_t>(out[i] ^ -128);
+  return scale;
+}
+
 void zero(void* out, size_t first, size_t end) {
   unsigned char* bytes = static_cast<unsigned char*>(out);
   for (size_t i = first; i < end; ++i) bytes[i] = 0;
@@ -329,15 +344,15 @@ void scale_rows(const float* tile, size_t rows, size_t columns, const float* row
   }
 }
 
-// Four bytes, one number or a pair, stay together, so that both formats are columns of four bytes to be turned.
-void pack_keys(const PackedRows& keys) {
+// Four bytes, one number or several, stay together, so that all formats are columns of four bytes to be turned.
+void pack_columns(const PackedRows& packed) {
   constexpr size_t kPanel = kPanelVectors * V::kWidth;
-  const size_t size = keys.format == Format::f32 ? 4 : 2, groups = (keys.width * size + 3) / 4;
-  const size_t row_bytes = keys.stride * size;
-  const unsigned char* rows = static_cast<const unsigned char*>(keys.rows);
-  uint32_t* out = static_cast<uint32_t*>(keys.out);
-  for (size_t n = 0; n < keys.count; n += V::kWidth) {
-    const size_t count = keys.count - n < V::kWidth ? keys.count - n : V::kWidth;
+  const size_t size = format_size(packed.format), groups = (packed.width * size + 3) / 4;
+  const size_t row_bytes = packed.stride * size;
+  const unsigned char* rows = static_cast<const unsigned char*>(packed.rows);
+  uint32_t* out = static_cast<uint32_t*>(packed.out);
+  for (size_t n = 0; n < packed.count; n += V::kWidth) {
+    const size_t count = packed.count - n < V::kWidth ? packed.count - n : V::kWidth;
     uint32_t* panel = out + n / kPanel * groups * kPanel + n % kPanel;
     size_t g = 0;
     for (; g + V::kWidth <= groups; g += V::kWidth) {
@@ -349,25 +364,25 @@ void pack_keys(const PackedRows& keys) {
   }
 }
 
-void pack_values(const PackedRows& values) {
+void pack_sums(const PackedRows& packed) {
   constexpr size_t kPanel = kPanelVectors * V::kWidth;
-  const size_t panels = (values.width + kPanel - 1) / kPanel;
+  const size_t panels = (packed.width + kPanel - 1) / kPanel;
   for (size_t p = 0; p < panels; ++p) {
-    const size_t first = p * kPanel, columns = values.width - first < kPanel ? values.width - first : kPanel;
-    if (values.format == Format::f32) {
-      const float* rows = static_cast<const float*>(values.rows) + first;
-      float* out = static_cast<float*>(values.out) + p * values.count * kPanel;
-      for (size_t n = 0; n < values.count; ++n) {
+    const size_t first = p * kPanel, columns = packed.width - first < kPanel ? packed.width - first : kPanel;
+    if (packed.format == Format::f32) {
+      const float* rows = static_cast<const float*>(packed.rows) + first;
+      float* out = static_cast<float*>(packed.out) + p * packed.count * kPanel;
+      for (size_t n = 0; n < packed.count; ++n) {
         cover(columns, [=](size_t c, auto left) {
-          V::store(out + n * kPanel + c, load(rows + n * values.stride + c, left));
+          V::store(out + n * kPanel + c, load(rows + n * packed.stride + c, left));
         });
       }
     } else {
-      const uint16_t* rows = static_cast<const uint16_t*>(values.rows) + first;
-      uint16_t* out = static_cast<uint16_t*>(values.out) + p * ((values.count + 1) / 2) * 2 * kPanel;
-      for (size_t n = 0; n < values.count; n += 2) {
-        const uint16_t* one = rows + n * values.stride;
-        const uint16_t* two = n + 1 < values.count ? one + values.stride : nullptr;
+      const uint16_t* rows = static_cast<const uint16_t*>(packed.rows) + first;
+      uint16_t* out = static_cast<uint16_t*>(packed.out) + p * ((packed.count + 1) / 2) * 2 * kPanel;
+      for (size_t n = 0; n < packed.count; n += 2) {
+        const uint16_t* one = rows + n * packed.stride;
+        const uint16_t* two = n + 1 < packed.count ? one + packed.stride : nullptr;
         for (size_t c = 0; c < columns; c += V::kWidth) {
           const size_t left = columns - c < V::kWidth ? columns - c : V::kWidth;
           V::store_pairs(out + n * kPanel + 2 * c, one + c, two == nullptr ? nullptr : two + c, left);
@@ -409,11 +424,12 @@ constexpr Kernels kernels_of(Isa isa) {
           &finish,
           &prepare_row,
           &softmax,
-          &pack_keys,
-          &pack_values,
+          &pack_columns,
+          &pack_sums,
           &scale_rows,
           &nearest,
           &convert,
+          &quantize,
           &exp_all,
           &log_all,
           &gelu_all,

@@ -6,6 +6,7 @@ constexpr int kTileRows = 10;  // 20 of 32 registers hold sums
 }  // namespace
 #define LF_UNROLL _Pragma("GCC unroll 16")
 using std::int32_t;
+using std::int8_t;
 using std::size_t;
 using std::uint16_t;
 using std::uint32_t;

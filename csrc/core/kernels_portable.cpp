@@ -6,6 +6,7 @@ constexpr int kTileRows = 4;
 }  // namespace
 #define LF_UNROLL
 using std::int32_t;
+using std::int8_t;
 using std::size_t;
 using std::uint16_t;
 using std::uint32_t;

@@ -1,6 +1,5 @@
 #include "linear.h"
 
-#include <cmath>
 #include <cstring>
 
 namespace lf {
@@ -37,9 +36,8 @@ float widen(std::uint16_t bf16) noexcept {
   return value;
 }
 
-// Row `row` of the weight, all taps, as float.
-void read_row(const StoredWeight& weight, std::size_t row, float* out) noexcept {
-  const std::size_t count = weight.taps * weight.inputs, first = row * count;
+// `count` numbers of the weight from `first` on, of row `row`, as float.
+void read_floats(const StoredWeight& weight, std::size_t row, std::size_t first, std::size_t count, float* out) noexcept {
   switch (weight.type) {
     case StoredWeight::Type::f32:
       std::memcpy(out, static_cast<const unsigned char*>(weight.data) + first * sizeof(float), count * sizeof(float));
@@ -156,40 +154,41 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
     fold_ = padded(nullptr, 0, columns, allocator);
   }
 
-  Buffer<float> row(taps_ * inputs_, allocator);
-  for (std::size_t o = 0; o < outputs_; ++o) {
-    read_row(weight, o, row.data());
-    float inverse = 1.0f;
-    if (format_ == Format::u8) {
-      float scale = 0.0f;
-      if (weight.type == StoredWeight::Type::i8) {
-        scale = read<float>(weight.scale, o);
-      } else {
-        for (const float value : row) scale = std::fmax(scale, std::fabs(value));
-        scale /= 127.0f;
-      }
-      scale_[o] = scale;
-      inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-    }
-    std::int64_t sum = 0;
-    unsigned char* out = panels_.data() + o / panel * panel_bytes_;
-    for (std::size_t tap = 0; tap < taps_; ++tap) {
-      for (std::size_t i = 0; i < inputs_; ++i) {
-        const float value = row[tap * inputs_ + i];
-        const std::size_t place = ((tap * groups_ + i / group) * panel + o % panel) * group + i % group;
-        if (format_ == Format::f32) {
-          std::memcpy(out + place * sizeof(float), &value, sizeof value);
-        } else if (format_ == Format::bf16) {
-          kernels.convert(&value, 1, Format::bf16, out + place * sizeof(std::uint16_t));
+  // A panel's rows in the format that is multiplied, then turned into columns tap by tap.
+  const std::size_t count = taps_ * inputs_, tap_stride = groups_ * group, stride = taps_ * tap_stride;
+  Buffer<float> floats(count, allocator);
+  Buffer<std::int8_t> quantized(format_ == Format::u8 ? count : 0, allocator);
+  Buffer<unsigned char> rows(panel * stride * size, allocator);
+  std::memset(rows.data(), 0, rows.size());
+  for (std::size_t first = 0; first < outputs_; first += panel) {
+    const std::size_t here = outputs_ - first < panel ? outputs_ - first : panel;
+    for (std::size_t i = 0; i < here; ++i) {
+      const std::size_t o = first + i, from = o * count;
+      unsigned char* row = rows.data() + i * stride * size;
+      if (format_ == Format::u8) {
+        const unsigned char* numbers = static_cast<const unsigned char*>(weight.data) + from;
+        if (weight.type == StoredWeight::Type::i8) {
+          scale_[o] = read<float>(weight.scale, o);
         } else {
-          const long rounded = std::lrintf(value * inverse);
-          const long clipped = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
-          sum += clipped;
-          out[place] = static_cast<unsigned char>(static_cast<std::int8_t>(clipped));
+          read_floats(weight, o, from, count, floats.data());
+          scale_[o] = kernels.quantize(floats.data(), count, quantized.data());
+          numbers = reinterpret_cast<const unsigned char*>(quantized.data());
+        }
+        std::int64_t sum = 0;
+        for (std::size_t n = 0; n < count; ++n) sum += static_cast<std::int8_t>(numbers[n]);
+        fold_[o] = scale_[o] * static_cast<float>(sum);
+        for (std::size_t tap = 0; tap < taps_; ++tap) std::memcpy(row + tap * tap_stride, numbers + tap * inputs_, inputs_);
+      } else {
+        read_floats(weight, o, from, count, floats.data());
+        for (std::size_t tap = 0; tap < taps_; ++tap) {
+          kernels.convert(floats.data() + tap * inputs_, inputs_, format_, row + tap * tap_stride * size);
         }
       }
     }
-    if (format_ == Format::u8) fold_[o] = scale_[o] * static_cast<float>(sum);
+    for (std::size_t tap = 0; tap < taps_; ++tap) {
+      kernels.pack_columns({rows.data() + tap * tap_stride * size, stride, here, inputs_, format_,
+                            panels_.data() + first / panel * panel_bytes_ + tap * groups_ * panel * group * size});
+    }
   }
 }
 
