@@ -237,7 +237,7 @@ int main(int argc, char** argv) {
   attentions(kernels, 2, 50, 8, 64);
   attentions(kernels, 1, 196, 8, 64);
   codebooks(kernels, 49, 512, 512);
-  codebooks(kernels, 4096, 512, 512);
-  codebooks(kernels, 4096, 512, 32);
+  codebooks(kernels, 512, 512, 512);
+  codebooks(kernels, 1024, 512, 32);
   return 0;
 }

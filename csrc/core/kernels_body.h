@@ -198,7 +198,8 @@ void zero(void* out, size_t first, size_t end) {
 
 // value(i, n): the numbers of the row as they are to be stored.
 template <class Value>
-inline void store_row(const PreparedRow& row, Value value) {
+inline void store_row(const PreparedRow& given, Value value) {
+  const PreparedRow row = given;
   const size_t width = row.width;
   if (row.format != Format::u8) {
     cover(width, [&](size_t i, auto n) { store_as(row.format, row.out, i, value(i, n), n); });
@@ -224,7 +225,8 @@ inline void store_row(const PreparedRow& row, Value value) {
   zero(row.out, width, row.padded);
 }
 
-void prepare_row(const PreparedRow& row) {
+void prepare_row(const PreparedRow& given) {
+  const PreparedRow row = given;
   const float* x = row.x;
   if (row.preparation == Preparation::plain) return store_row(row, [=](size_t i, auto n) { return load(x + i, n); });
   if (row.preparation == Preparation::relu) {
@@ -249,7 +251,8 @@ void prepare_row(const PreparedRow& row) {
 }
 
 template <bool kInt, bool kResidual, bool kNorm, class Activate>
-void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& f, Activate activate) {
+void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& finish, Activate activate) {
+  const Finish f = finish;  // a copy, which no store can change
   constexpr size_t kPanel = kPanelVectors * V::kWidth;
   cover(columns, [&](size_t c, auto n) {
     const V::Float bias = V::load(f.bias + c), none = V::set(0.0f);
@@ -310,7 +313,8 @@ void finish(const void* tile, size_t rows, size_t columns, const Finish& f) {
 
 // ---- attention
 
-void softmax(const SoftmaxRow& row) {
+void softmax(const SoftmaxRow& given) {
+  const SoftmaxRow row = given;
   const V::Float scale = V::set(row.scale), one = V::set(1.0f);
   V::Float greatest = V::set(-__builtin_huge_valf());
   cover(row.keys, [&](size_t i, auto n) {

@@ -121,6 +121,7 @@ void linear_layers(const Kernels& kernels) {
   const LinearCase cases[] = {
       {1, 1, 1, Preparation::plain, Activation::none, false, false, false},
       {7, 5, 33, Preparation::relu, Activation::relu, true, false, false},
+      {63, 49, 31, Preparation::plain, Activation::none, true, true, false},
       {49, 63, 70, Preparation::normalise, Activation::gelu, false, false, false},
       {50, 384, 97, Preparation::normalise, Activation::none, true, true, false},
       {13, 130, 64, Preparation::plain, Activation::none, true, true, true},
