@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kPassageTokens = 2;           // of the new segment, drawn again where it meets the last one
 constexpr std::size_t kContextTokens = 8;           // in front, so that the decoder sees where the motion comes from
-constexpr std::size_t kEdgeTokens = 2;              // around a segment, so that it neither begins nor ends with a jerk
+constexpr std::size_t kEdgeTokens = 2;              // around a piece of motion: it begins and ends without a jerk
 constexpr std::uint32_t kPassageSample = 1u << 16;  // noise of its own
 
 }  // namespace
@@ -96,7 +96,7 @@ bool Composer::draw(Draw what, const float* condition, const std::int64_t* known
   request.decoding.seed = params.seed;
   request.decoding.sample = what == Draw::passage ? kPassageSample : 0;
   request.decodes = what != Draw::segment && what != Draw::passage;
-  request.edge_tokens = question_->stream != nullptr ? kEdgeTokens : 0;
+  request.edge_tokens = question_->stream != nullptr || what == Draw::between ? kEdgeTokens : 0;
   return generation_.begin(model_, workspace_, executor_, request, error);
 }
 
