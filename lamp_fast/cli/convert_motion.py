@@ -14,11 +14,13 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("convert-motion", help="motion into other formats, edited", description=__doc__)
     parser.add_argument("input", nargs="+", metavar="IN", help="motions (FILE#NAME of many); several are joined to one")
     parser.add_argument(
-        "output", type=Path, metavar="OUT", help=".bvh, .glb, .npz, .csv (way of the root), .gif or .png"
+        "output", type=Path, metavar="OUT", help=".bvh, .glb, .npz, .csv (way of the root), .gif, .png or .html"
     )
     parser.add_argument("--fps", type=float, help="frames a second of the result; default: as they come")
     parser.add_argument("--coordinates", choices=COORDINATES, default="gltf", help="axes of .bvh, .npz and .csv")
     parser.add_argument("--channel-order", metavar="ORDER", help="Euler order of every joint of a .bvh, such as ZXY")
+    parser.add_argument("--blend", type=float, metavar="PART", help="two INs at once, so much (0 to 1) of the second")
+    parser.add_argument("--transition", type=float, default=0.4, metavar="SECONDS", help="mixed where INs are joined")
     parser.add_argument("--trim", type=float, nargs=2, metavar=("START", "END"), help="keep these seconds")
     parser.add_argument("--foot-lock", action="store_true", help="hold feet where they stand; tells how much it did")
     parser.add_argument("--loop", action="store_true", help="keep the best loop")
@@ -42,12 +44,12 @@ def run(args: argparse.Namespace) -> int:
 
     check_output(args.output)
     target = read_target(args.retarget, args.target_mapping) if args.retarget else None
-    if target and (args.coordinates != "gltf" or args.channel_order or args.root_joint):
-        raise LampError("a character keeps its own; leave --coordinates, --channel-order and --root-joint out")
+    if target and (args.coordinates != "gltf" or args.channel_order):
+        raise LampError("a character keeps its own; leave --coordinates and --channel-order out")
     if args.smpl and (args.body_model is None or args.output.suffix.lower() != ".npz" or target):
         raise LampError("--smpl writes an .npz file by a --body-model of your own; give both, and no --retarget")
     clips = [_read(path, args) for path in args.input]
-    clip = editing.concatenate(clips)
+    clip = _blended(clips, args.blend) if args.blend is not None else editing.concatenate(clips, args.transition)
     print(f"{' + '.join(map(str, args.input))}: {clip.seconds:.2f} s, {len(clip)} frames at {clip.fps:g} a second")
     if args.trim:
         clip = editing.trim(clip, *args.trim)
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.smpl:
         write_smpl(args.output, clip, args.body_model)
     elif target:
-        save_retargeted(clip, args.output, target, **options)
+        save_retargeted(clip, args.output, target, root_motion=args.root_joint, **options)
     else:
         save(
             clip,
@@ -83,6 +85,15 @@ def _read(path: Path, args: argparse.Namespace):
 
     file, clip = split_clip(path)
     return read_clip(file, body=args.mapping, body_model=args.body_model, clip=clip)
+
+
+def _blended(clips, part: float):
+    from lamp_fast.motion import editing
+
+    if len(clips) != 2:
+        raise LampError(f"--blend mixes two motions, {len(clips)} were given")
+    one, other = clips
+    return editing.blend(one, other if other.fps == one.fps else editing.resample(other, one.fps), part)
 
 
 def _locked(clip):

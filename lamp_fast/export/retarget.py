@@ -10,13 +10,14 @@ import numpy as np
 
 from ..errors import LampError
 from ..motion.animation import Animation, animate
-from ..motion.rotations import qcontinuous, qinv, qmul, slerp
+from ..motion.heading import headings
+from ..motion.rotations import qcontinuous, qinv, qmul, qrot, quaternion_to_matrix, slerp
 from ..motion.skeleton import HUMANML3D, Skeleton
 from .bvh import write_bvh
 from .coordinates import Coordinates
 from .glb import Buffer, about, add_animation, write_document, write_glb
 from .motion import Motion
-from .planted import plant_feet
+from .planted import plant_feet, world_turns
 from .target import Target, rotation_part
 
 NEAR_FLOOR = 0.1  # metres: a character whose lowest joint lies between 0 and this stands on a floor at 0
@@ -25,15 +26,20 @@ SPINE = ("pelvis", "spine1", "spine2", "spine3")
 SLOPED = np.radians(10)  # less than this a bone from ankle to toe does not point down in a pose with flat soles
 
 
-def retarget(motion: Motion, target: Target) -> Animation:
+def retarget(motion: Motion, target: Target, root_motion: bool = False) -> Animation:
     """The motion on the target's skeleton, in our axes and metres.
 
     Limbs, neck and head get the directions of ours, pelvis and chest the frames, the joints of the spine, however many,
     what lies between; feet that stand flat get the slope that theirs have; other joints stay on their parents as they
     are. The path is scaled by the length of the legs, and ankles that stand get the height that they have at rest.
 
-    Raises `LampError` for a motion of another skeleton than HumanML3D's.
+    root_motion: the joint on which the pelvis hangs carries path and heading along the ground, as engines take it.
+
+    Raises `LampError` for a motion of another skeleton than HumanML3D's, and for `root_motion` where the pelvis does
+    not hang on the root.
     """
+    if root_motion and _pelvis(target) != 1:
+        raise LampError(f"the pelvis of {target.path} does not hang on its root, which could carry path and heading")
     if motion.skeleton != HUMANML3D:
         raise LampError(f"the motion has the skeleton {motion.skeleton.name}, expected {HUMANML3D.name}")
     world = _world_turns(motion, target)
@@ -55,17 +61,24 @@ def retarget(motion: Motion, target: Target) -> Animation:
     pelvis = _pelvis(target)
     scale = _legs(target.joints[None], motion.skeleton).mean() / _legs(motion.joints, motion.skeleton).mean()
     placed = replace(moved, root=_pelvis_path(motion, target, scale) - moved.joints[:, pelvis])
-    return plant_feet(placed, motion, target, scale)
+    planted = plant_feet(placed, motion, target, scale)
+    return _with_root_motion(planted, motion) if root_motion else planted
 
 
-def save_retargeted(motion: Motion, path: str | os.PathLike, target: Target, fps: float | None = None) -> None:
-    """Write a motion on a character to a .bvh or .glb file.
+def save_retargeted(
+    motion: Motion,
+    path: str | os.PathLike,
+    target: Target,
+    fps: float | None = None,
+    root_motion: bool = False,
+) -> None:
+    """Write a motion on a character to a .bvh or .glb file; `root_motion` and errors as for `retarget`.
 
     From a BVH target a .bvh file gets its joints, axes, unit and channel orders; from a GLB target a .glb file is that
     file with this animation in place of its own. Else the file is in our axes, and a .glb has a body of sticks. Raises
     `LampError` as `retarget`, for other suffixes, and for a path that cannot be written.
     """
-    animation = retarget(motion, target)
+    animation = retarget(motion, target, root_motion)
     if fps is not None:
         animation = animation.resampled(fps)
     path = os.fspath(path)
@@ -80,6 +93,18 @@ def save_retargeted(motion: Motion, path: str | os.PathLike, target: Target, fps
         return write_bvh(path, animation)
     theirs = Coordinates("target", tuple(map(tuple, target.axes.T)))
     write_bvh(path, theirs.animation(animation), units=1 / target.unit)
+
+
+def _with_root_motion(animation: Animation, motion: Motion) -> Animation:
+    """The same places of all joints from the pelvis on, the root below it on the ground and turned with the heading."""
+    yaw = headings(motion.joints, motion.skeleton)
+    zero = np.zeros_like(yaw)
+    heading = np.stack([np.cos(yaw / 2), zero, np.sin(yaw / 2), zero], axis=1)
+    turns, pelvis = world_turns(animation), animation.joints[:, 1]
+    root, turn = pelvis * [1, 0, 1], qmul(heading, turns[:, 0])
+    rotations = animation.rotations.copy()
+    rotations[:, 0], rotations[:, 1] = turn, qmul(qinv(turn), turns[:, 1])
+    return replace(animation, rotations=qcontinuous(rotations), root=root, pelvis=qrot(qinv(turn), pelvis - root))
 
 
 def _turns(joints: np.ndarray, skeleton: Skeleton, fps: float) -> dict[str, np.ndarray]:
@@ -195,32 +220,42 @@ def _legs(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def _write_into(path: str, animation: Animation, target: Target, name: str, extras: dict) -> None:
-    """The target's own file with another animation."""
+    """The target's own file with another animation, of the pelvis and what hangs on it, and of a root that moves."""
     axes = Coordinates("target", tuple(map(tuple, target.axes.T)))
     theirs = axes.animation(animation)
-    turned: list[np.ndarray] = []
-    for joint, parent in enumerate(theirs.parents):
-        local = theirs.rotations[:, joint]
-        turned.append(local if parent < 0 else qmul(turned[parent], local))
-    rest = rotation_part(target.world)
-    world = [qmul(turn, rest[joint][None]) for joint, turn in enumerate(turned)]
-    local = [w if p < 0 else qmul(qinv(world[p]), w) for w, p in zip(world, theirs.parents)]
+    world = qmul(world_turns(theirs), rotation_part(target.world)[None])
+    places = theirs.joints / target.unit
 
-    pelvis = _pelvis(target)
-    joints = list(range(pelvis, len(theirs.names)))
-    above = np.eye(4) if theirs.parents[pelvis] < 0 else target.world[theirs.parents[pelvis]]
-    place = np.concatenate([theirs.joints[:, pelvis] / target.unit, np.ones((len(theirs.root), 1))], axis=1)
+    first = _pelvis(target) if theirs.pelvis is None else 0
+    joints = list(range(first, len(theirs.names)))
+    above = target.above if theirs.parents[first] < 0 else target.world[theirs.parents[first]]
+    around = np.tile(above, (len(places), 1, 1))
+    root, pelvis = _inside(around, places[:, first]), None
+    if theirs.pelvis is not None:
+        scale = np.linalg.norm(target.world[0, :3, :3], axis=0)
+        around[:, :3, :3] = quaternion_to_matrix(world[:, 0]) * scale
+        around[:, :3, 3] = places[:, 0]
+        pelvis = _inside(around, places[:, 1])
+    local = [world[:, j] if p < 0 else qmul(qinv(world[:, p]), world[:, j]) for j, p in enumerate(theirs.parents)]
+    local[first] = qmul(qinv(rotation_part(above))[None], world[:, first])
     moves = Animation(
         tuple(theirs.names[j] for j in joints),
         (-1, *([0] * (len(joints) - 1))),  # only names and tracks are written
         np.zeros((len(joints), 3)),
         qcontinuous(np.stack([local[j] for j in joints], axis=1)),
-        (place @ np.linalg.inv(above).T)[:, :3],
+        root,
         theirs.fps,
         tuple("ZXY" for _ in joints),
+        pelvis,
     )
     document = copy.deepcopy(target.document)
     document["animations"] = []
     buffer = Buffer(document, target.data)
     add_animation(buffer, moves, [target.nodes[j] for j in joints], name, extras)
     write_document(path, document, bytes(buffer.data))
+
+
+def _inside(around: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Places (T, 3) of the world as seen from transforms (T, 4, 4)."""
+    whole = np.concatenate([places, np.ones((len(places), 1))], axis=1)
+    return np.linalg.solve(around, whole[..., None])[:, :3, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,8 @@ class Target:
             rest pose, or, where that is no pose of a body, the first frame of a BVH file.
         axes: (3, 3) turns the file's axes into ours. unit: metres in one unit of the file.
         orders: (K,) Euler orders of a BVH file's channels; "ZXY" in others.
-        document, data: the two chunks of a GLB file; nodes: (K,) its nodes; world: (K, 4, 4) their rest transforms.
+        document, data: the two chunks of a GLB file; nodes: (K,) its nodes; world: (K, 4, 4) their rest transforms,
+            and above: (4, 4) that of what the first one hangs on.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Target:
     data: bytes = b""
     nodes: tuple[int, ...] = ()
     world: np.ndarray | None = None
+    above: np.ndarray = field(default_factory=lambda: np.eye(4))
 
     @property
     def places(self) -> np.ndarray:
@@ -137,11 +139,25 @@ def _read_glb(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
         raise LampError(f"{path} keeps its data in several places; save it as one .glb file")
     nodes = file.nodes
     keep = _skeleton(file)
+    names = tuple(nodes.names[i] for i in keep)
     new = {old: i for i, old in enumerate(keep)}
-    names, world = tuple(nodes.names[i] for i in keep), nodes.world[keep]
     parents = tuple(new.get(nodes.parents[i], -1) for i in keep)
+    body = find_body(Hierarchy(names, parents, nodes.world[keep, :3, 3]), path, body)
+
+    # What lies above the joint on which the pelvis hangs never moves.
+    pelvis = body.joints["pelvis"]
+    root = max(parents[names.index(pelvis)], 0) if isinstance(pelvis, str) else 0
+    top = nodes.parents[keep[root]]
+    below: list[int] = []
+    for i, parent in enumerate(parents):
+        if i == root or parent in below:
+            below.append(i)
+    keep = [keep[i] for i in below]
+    names = tuple(names[i] for i in below)
+    new = {old: i for i, old in enumerate(below)}
+    parents = tuple(new.get(parents[i], -1) for i in below)
+    world = nodes.world[keep]
     rest = world[:, :3, 3]
-    body = find_body(Hierarchy(names, parents, rest), path, body)
     return Target(
         path,
         names,
@@ -156,6 +172,7 @@ def _read_glb(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
         file.data,
         tuple(nodes.numbers[i] for i in keep),
         world,
+        np.eye(4) if top < 0 else nodes.world[top],
     )
 
 

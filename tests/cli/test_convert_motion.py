@@ -75,6 +75,25 @@ def test_several_are_joined(convert):
     assert len(read_clip("n.npz")) == 180 - 16
 
 
+def test_the_time_of_a_transition(convert):
+    convert("m.npz", "m.npz", "n.npz", "--transition", "1")
+    assert len(read_clip("n.npz")) == 120 - 20
+
+
+def test_two_at_once(convert):
+    convert("m.npz", "other.bvh", "--mirror", "--fps", "30")
+    convert("m.npz", "other.bvh", "n.npz", "--blend", "0")
+    np.testing.assert_allclose(read_clip("n.npz").joints, clip().joints, atol=1e-4)
+    convert("m.npz", "other.bvh", "n.npz", "--blend", "0.5")
+    assert len(read_clip("n.npz")) == len(clip())
+
+
+def test_one_of_several(convert):
+    np.savez("two.npz", first=clip().joints, second=clip().joints[:20])
+    convert("two.npz#second", "n.npz")
+    assert len(read_clip("n.npz")) == 20
+
+
 def test_every_output(convert, tmp_path):
     for suffix in (".bvh", ".glb", ".npz", ".csv", ".gif", ".png"):
         convert("m.npz", f"out{suffix}", "--trim", "0", "0.5")
@@ -98,6 +117,8 @@ def test_every_output(convert, tmp_path):
         (["m.npz", "n.bvh", "--retarget", "m.npz"], ".bvh or .glb"),
         (["m.npz", "n.bvh", "--fps", "0"], "frame"),
         (["m.npz", "n.csv", "--retarget", "n.bvh"], "n.bvh is no file"),
+        (["m.npz", "n.bvh", "--blend", "0.5"], "mixes two motions"),
+        (["m.npz", "m.npz", "n.bvh", "--blend", "2"], "from 0 to 1"),
     ],
 )
 def test_mistakes_cost_a_line(arguments, words, convert, capsys, tmp_path):

@@ -17,6 +17,7 @@ from lamp_fast.motion.feet import standing
 from lamp_fast.motion.heading import turned
 from lamp_fast.motion.skeleton import HUMANML3D, KIT
 from lamp_fast.readers import read_motion
+from lamp_fast.readers.clip import read_clip
 
 from ..readers.conftest import Figure
 from ..readers.test_rigs import RIGS, build, bvh
@@ -352,3 +353,28 @@ def test_what_cannot_be_a_character(walk, tmp_path):
         retarget(kit, read_target(tmp_path / "good.glb"))
     with pytest.raises(LampError, match=".bvh or .glb"):
         save_retargeted(walk, tmp_path / "m.npz", read_target(tmp_path / "good.glb"))
+
+
+@pytest.mark.parametrize("suffix", [".bvh", ".glb"])
+def test_root_motion(walk, suffix, tmp_path):
+    """A root that carries path and heading: the same joints, the root on the ground, the pelvis over it."""
+    character_file = tmp_path / f"character{suffix}"
+    as_bvh(character_file, UNREAL, np.eye(3), 100.0) if suffix == ".bvh" else as_glb(character_file, UNREAL)
+    target = read_target(character_file)
+    usual, moved = retarget(walk, target), retarget(walk, target, root_motion=True)
+    np.testing.assert_allclose(moved.joints[:, 1:], usual.joints[:, 1:], atol=1e-5)
+    np.testing.assert_allclose(moved.root, usual.joints[:, 1] * [1, 0, 1], atol=1e-6)
+    assert np.ptp(moved.pelvis[:, [0, 2]], axis=0).max() < 1e-6
+    for name, root_motion in (("usual", False), ("moved", True)):
+        save_retargeted(walk, tmp_path / f"{name}{suffix}", target, root_motion=root_motion)
+    usual, moved = (read_clip(tmp_path / f"{name}{suffix}").joints for name in ("usual", "moved"))
+    np.testing.assert_allclose(moved, usual, atol=1e-3)
+    if suffix == ".glb":
+        root = played(tmp_path / "moved.glb")["root"]
+        np.testing.assert_allclose(root, moved[:, 0] * [1, 0, 1], atol=1e-3)
+
+
+def test_root_motion_needs_a_root(walk, tmp_path):
+    as_bvh(tmp_path / "character.bvh", MIXAMO, np.eye(3), 100.0)
+    with pytest.raises(LampError, match="does not hang on its root"):
+        retarget(walk, read_target(tmp_path / "character.bvh"), root_motion=True)
