@@ -83,9 +83,9 @@ def test_the_time_of_a_transition(convert):
 def test_two_at_once(convert):
     convert("m.npz", "other.bvh", "--mirror", "--fps", "30")
     convert("m.npz", "other.bvh", "n.npz", "--blend", "0")
-    np.testing.assert_allclose(read_clip("n.npz").joints, clip().joints, atol=1e-4)
+    np.testing.assert_allclose(read_clip("n.npz").joints, clip().joints[:59], atol=1e-4)
     convert("m.npz", "other.bvh", "n.npz", "--blend", "0.5")
-    assert len(read_clip("n.npz")) == len(clip())
+    assert len(read_clip("n.npz")) == 59  # the frames that both have
 
 
 def test_one_of_several(convert):
