@@ -73,7 +73,7 @@ struct PreparedRow {
 };
 
 struct SoftmaxRow {
-  float* scores;             // in: products; out: nothing to rely on
+  float* scores;             // in: products, readable up to whole vectors; out: nothing to rely on
   std::size_t keys, padded;  // of `keys` scores; `padded` weights are written, zeros from `keys` on
   float scale;
   std::size_t near;  // this many scores, the first, get 1 added (soft_causal); 0: none

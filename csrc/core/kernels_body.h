@@ -119,6 +119,18 @@ inline void cover(size_t count, Function function) {
   if (i < count) function(i, count - i);
 }
 
+// The same for sums: four of them side by side, which need not wait for one another. step(sum, i, n) -> sum.
+template <class Step>
+inline V::Float fold(size_t count, Step step) {
+  V::Float sums[4] = {V::set(0.0f), V::set(0.0f), V::set(0.0f), V::set(0.0f)};
+  const size_t fours = count / (4 * V::kWidth) * (4 * V::kWidth);
+  for (size_t i = 0; i < fours; i += 4 * V::kWidth) {
+    for (size_t j = 0; j < 4; ++j) sums[j] = step(sums[j], i + j * V::kWidth, Whole());
+  }
+  cover(count - fours, [&](size_t i, auto n) { sums[0] = step(sums[0], fours + i, n); });
+  return V::add(V::add(sums[0], sums[1]), V::add(sums[2], sums[3]));
+}
+
 inline V::Float load(const float* p, Whole) { return V::load(p); }
 inline V::Float load(const float* p, size_t n) { return V::load_part(p, n); }
 inline void store(float* p, V::Float a, Whole) { V::store(p, a); }
@@ -196,58 +208,69 @@ void zero(void* out, size_t first, size_t end) {
   for (size_t i = first; i < end; ++i) bytes[i] = 0;
 }
 
-// value(i, n): the numbers of the row as they are to be stored.
-template <class Value>
-inline void store_row(const PreparedRow& given, Value value) {
-  const PreparedRow row = given;
+// Stores (max(x, least) - shift) factor.
+void store_row(const PreparedRow& row, float least, float shift, float factor) {
+  const float* x = row.x;
   const size_t width = row.width;
+  const V::Float lowest = V::set(least), middle = V::set(shift), times = V::set(factor);
   if (row.format != Format::u8) {
-    cover(width, [&](size_t i, auto n) { store_as(row.format, row.out, i, value(i, n), n); });
-    const size_t size = row.format == Format::f32 ? 4 : 2;
-    return zero(row.out, width * size, row.padded * size);
+    void* out = row.out;
+    const Format format = row.format;
+    cover(width, [=](size_t i, auto n) {
+      // The value second: a NaN stays one.
+      const V::Float value = V::max(lowest, load(x + i, n));
+      store_as(format, out, i, V::mul(V::sub(value, middle), times), n);
+    });
+    const size_t size = format_size(format);
+    return zero(out, width * size, row.padded * size);
   }
 
   // The numbers 0 .. 255 span what the row holds.
   V::Float low = V::set(__builtin_huge_valf()), high = V::set(-__builtin_huge_valf());
   cover(width, [&](size_t i, auto n) {
-    const V::Float v = value(i, n);
-    low = V::min(low, part_or(v, n, low));
-    high = V::max(high, part_or(v, n, high));
+    const V::Float value = V::max(lowest, load(x + i, n));
+    low = V::min(low, part_or(value, n, low));
+    high = V::max(high, part_or(value, n, high));
   });
-  const float offset = V::least(low), range = V::greatest(high) - offset;
-  const float scale = range > 0.0f ? range / 255.0f : 1.0f;
-  *row.offset = offset;
-  *row.scale = scale;
-  const V::Float origin = V::set(offset), inverse = V::set(1.0f / scale);
-  cover(width, [&](size_t i, auto n) {
-    store_u8(static_cast<uint8_t*>(row.out) + i, V::mul(V::sub(value(i, n), origin), inverse), n);
-  });
-  zero(row.out, width, row.padded);
+  const float smallest = V::least(low), range = V::greatest(high) - smallest;
+  const float step = range > 0.0f ? range / 255.0f : 1.0f;
+  *row.offset = (smallest - shift) * factor;
+  *row.scale = step * factor;
+  const V::Float origin = V::set(smallest), inverse = V::set(1.0f / step);
+  uint8_t* out = static_cast<uint8_t*>(row.out);
+  const auto steps = [=](size_t i, auto n) {
+    return V::mul(V::sub(V::max(lowest, load(x + i, n)), origin), inverse);
+  };
+  size_t i = 0;
+  for (; i + 4 * V::kWidth <= width; i += 4 * V::kWidth) {
+    const size_t next = V::kWidth;
+    V::store_u8_four(out + i, steps(i, Whole()), steps(i + next, Whole()), steps(i + 2 * next, Whole()),
+                     steps(i + 3 * next, Whole()));
+  }
+  cover(width - i, [=](size_t j, auto n) { store_u8(out + i + j, steps(i + j, n), n); });
+  zero(out, width, row.padded);
 }
 
 void prepare_row(const PreparedRow& given) {
-  const PreparedRow row = given;
+  const PreparedRow row = given;  // a copy, which no store can change
   const float* x = row.x;
-  if (row.preparation == Preparation::plain) return store_row(row, [=](size_t i, auto n) { return load(x + i, n); });
-  if (row.preparation == Preparation::relu) {
-    // The value second: a NaN stays one.
-    return store_row(row, [=](size_t i, auto n) { return V::max(V::set(0.0f), load(x + i, n)); });
-  }
-  V::Float sum = V::set(0.0f), squares = sum;
-  cover(row.width, [&](size_t i, auto n) { sum = V::add(sum, load(x + i, n)); });
-  const float mean = V::sum(sum) / static_cast<float>(row.width);
-  const V::Float shift = V::set(mean);
-  cover(row.width, [&](size_t i, auto n) {
-    const V::Float difference = part(V::sub(load(x + i, n), shift), n);
-    squares = V::fma(difference, difference, squares);
-  });
-  const float inverse = 1.0f / V::square_root(V::sum(squares) / static_cast<float>(row.width) + row.epsilon);
+  const float least = -__builtin_huge_valf();
+  if (row.preparation == Preparation::plain) return store_row(row, least, 0.0f, 1.0f);
+  if (row.preparation == Preparation::relu) return store_row(row, 0.0f, 0.0f, 1.0f);
+  const float width = static_cast<float>(row.width);
+  const float mean =
+      V::sum(fold(row.width, [=](V::Float sum, size_t i, auto n) { return V::add(sum, load(x + i, n)); })) / width;
+  const V::Float middle = V::set(mean);
+  const float squares = V::sum(fold(row.width, [=](V::Float sum, size_t i, auto n) {
+    const V::Float difference = part(V::sub(load(x + i, n), middle), n);
+    return V::fma(difference, difference, sum);
+  }));
+  const float inverse = 1.0f / V::square_root(squares / width + row.epsilon);
   if (row.stats != nullptr) {
     row.stats[0] = mean;
     row.stats[1] = inverse;
   }
-  const V::Float factor = V::set(inverse);
-  store_row(row, [=](size_t i, auto n) { return V::mul(V::sub(load(x + i, n), shift), factor); });
+  store_row(row, least, mean, inverse);
 }
 
 template <bool kInt, bool kResidual, bool kNorm, class Activate>
@@ -313,7 +336,38 @@ void finish(const void* tile, size_t rows, size_t columns, const Finish& f) {
 
 // ---- attention
 
-void softmax(const SoftmaxRow& given) {
+// kVectors hold all keys, so that scores stay in registers.
+template <int kVectors>
+void softmax_short(const SoftmaxRow& given) {
+  const SoftmaxRow row = given;
+  constexpr size_t kFirst = (kVectors - 1) * V::kWidth;  // of the last vector, the only one that may not be whole
+  const size_t last = row.keys - kFirst;
+  const V::Float scale = V::set(row.scale), one = V::set(1.0f);
+  V::Float scores[kVectors];
+  LF_UNROLL
+  for (int j = 0; j < kVectors; ++j) {
+    const size_t i = static_cast<size_t>(j) * V::kWidth, near = row.near > i ? row.near - i : 0;
+    scores[j] = V::mul(V::load(row.scores + i), scale);
+    scores[j] = V::add(scores[j], V::part(one, near < V::kWidth ? near : V::kWidth));
+  }
+  scores[kVectors - 1] = V::part_or(scores[kVectors - 1], last, V::set(-__builtin_huge_valf()));
+  V::Float greatest = scores[0];
+  LF_UNROLL
+  for (int j = 1; j < kVectors; ++j) greatest = V::max(greatest, scores[j]);
+  const V::Float top = V::set(V::greatest(greatest));
+  LF_UNROLL
+  for (int j = 0; j < kVectors; ++j) scores[j] = exp_of(V::sub(scores[j], top));
+  scores[kVectors - 1] = V::part(scores[kVectors - 1], last);
+  V::Float sum = scores[0];
+  LF_UNROLL
+  for (int j = 1; j < kVectors; ++j) sum = V::add(sum, scores[j]);
+  *row.sum = V::sum(sum);
+  LF_UNROLL
+  for (int j = 0; j + 1 < kVectors; ++j) store_as(row.format, row.out, static_cast<size_t>(j) * V::kWidth, scores[j], Whole());
+  store_as(row.format, row.out, kFirst, scores[kVectors - 1], last);
+}
+
+void softmax_long(const SoftmaxRow& given) {
   const SoftmaxRow row = given;
   const V::Float scale = V::set(row.scale), one = V::set(1.0f);
   V::Float greatest = V::set(-__builtin_huge_valf());
@@ -324,14 +378,31 @@ void softmax(const SoftmaxRow& given) {
     greatest = V::max(greatest, part_or(score, n, greatest));
   });
   const V::Float top = V::set(V::greatest(greatest));
-  V::Float sum = V::set(0.0f);
-  cover(row.keys, [&](size_t i, auto n) {
+  *row.sum = V::sum(fold(row.keys, [=](V::Float sum, size_t i, auto n) {
     const V::Float weight = part(exp_of(V::sub(load(row.scores + i, n), top)), n);
     store_as(row.format, row.out, i, weight, n);
-    sum = V::add(sum, weight);
-  });
-  *row.sum = V::sum(sum);
-  const size_t size = row.format == Format::f32 ? 4 : 2;
+    return V::add(sum, weight);
+  }));
+}
+
+void softmax(const SoftmaxRow& row) {
+  switch ((row.keys + V::kWidth - 1) / V::kWidth) {
+    case 1:
+      softmax_short<1>(row);
+      break;
+    case 2:
+      softmax_short<2>(row);
+      break;
+    case 3:
+      softmax_short<3>(row);
+      break;
+    case 4:
+      softmax_short<4>(row);
+      break;
+    default:
+      softmax_long(row);
+  }
+  const size_t size = format_size(row.format);
   zero(row.out, row.keys * size, row.padded * size);
 }
 

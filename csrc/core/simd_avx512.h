@@ -78,6 +78,14 @@ struct V {
   }
   static void store_u8(uint8_t* p, Float a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), to_u8(a)); }
   static void store_u8_part(uint8_t* p, Float a, size_t n) { _mm_mask_storeu_epi8(p, first(n), to_u8(a)); }
+  // Four vectors of them, one after the other.
+  static void store_u8_four(uint8_t* p, Float a, Float b, Float c, Float d) {
+    const Int low = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+    const Int high = _mm512_packs_epi32(_mm512_cvtps_epi32(c), _mm512_cvtps_epi32(d));
+    // Packing goes by quarters of a register.
+    const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high)));
+  }
 
   // `count` rows of sixteen times four bytes become columns; what lies beyond them is zero.
   static void turn(const unsigned char* rows, size_t row_bytes, size_t count, uint32_t* out, size_t out_stride) {

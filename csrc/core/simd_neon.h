@@ -79,6 +79,13 @@ struct V {
     vst1q_u32(all, rounded);
     for (size_t i = 0; i < n && i < kWidth; ++i) p[i] = static_cast<uint8_t>(all[i]);
   }
+  // Four vectors of them, one after the other.
+  static void store_u8_four(uint8_t* p, Float a, Float b, Float c, Float d) {
+    store_u8(p, a);
+    store_u8(p + kWidth, b);
+    store_u8(p + 2 * kWidth, c);
+    store_u8(p + 3 * kWidth, d);
+  }
 
   // `count` rows of four times four bytes become columns; what lies beyond them is zero.
   static void turn(const unsigned char* rows, size_t row_bytes, size_t count, uint32_t* out, size_t out_stride) {

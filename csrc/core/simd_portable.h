@@ -146,6 +146,13 @@ struct V {
       p[i] = static_cast<uint8_t>(b);
     }
   }
+  // Four vectors of them, one after the other.
+  static void store_u8_four(uint8_t* p, Float a, Float b, Float c, Float d) {
+    store_u8(p, a);
+    store_u8(p + kWidth, b);
+    store_u8(p + 2 * kWidth, c);
+    store_u8(p + 3 * kWidth, d);
+  }
 
   // `count` rows of kWidth times four bytes become columns; what lies beyond them is zero.
   static void turn(const unsigned char* rows, size_t row_bytes, size_t count, uint32_t* out, size_t out_stride) {
