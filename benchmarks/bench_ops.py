@@ -18,7 +18,7 @@ from measure import Case, NotHere, Plan
 from rows import Draw, Row, rows
 from torch import Tensor
 
-from lamp_fast import ops
+from lamp_fast import native_cuda, ops
 from lamp_fast.backend import Backend, available, triton_is_interpreted, use_backend
 from lamp_fast.profiling.peaks import DTYPES
 
@@ -73,7 +73,9 @@ def _case(row: Row) -> Case:
 
 def _other_backends(row: Row, gpu: bool) -> list[str]:
     if gpu or triton_is_interpreted():
-        return ["triton"] if find_spec(f"lamp_fast.kernels.{row.file or row.op}_triton") else []
+        triton = ["triton"] if find_spec(f"lamp_fast.kernels.{row.file or row.op}_triton") else []
+        native = gpu and getattr(ops, row.op).native_cuda is not None and native_cuda.why_not() is None
+        return triton + ["native"] * native
     return ["native"] if row.op in NATIVE and available()[Backend.NATIVE].works else []
 
 

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,8 +43,10 @@ def main(argv: list[str]) -> int:
         print(f"make gpu: torch of {sys.executable} sees no GPU; name a Python that does: make gpu PYTHON=...")
         return 1
 
+    native = not args.rehearse and build_native(environment, 120)
     tests = [
         "tests/kernels",
+        "tests/gpu",
         "tests/profiling",
         "tests/test_ops.py",
         NOT_HERE,
@@ -61,7 +64,12 @@ def main(argv: list[str]) -> int:
         environment | interpreted,
         time_for_tests,
     )
-    print("== compute-sanitizer: there is no native CUDA part yet", flush=True)
+    if native and shutil.which("compute-sanitizer"):
+        checked = ["tests/gpu", "-k", "lookup_is or decode_step", "-q", "-p", "no:cacheprovider"]
+        sanitizer = ["compute-sanitizer", "--error-exitcode", "9", sys.executable]
+        passed &= run("compute-sanitizer", ["-m", "pytest", *checked], environment, 60, sanitizer)
+    else:
+        print("== compute-sanitizer: it is not here, or the native core is not", flush=True)
     measured = run("benchmarks", bench, environment, deadline + 10 - time.time())
     print(f"== kernel tests {'passed' if passed else 'FAILED'}, benchmarks {'ran' if measured else 'FAILED'}")
     return 0 if passed and measured else 1
@@ -86,12 +94,32 @@ def paths(build: Path) -> dict[str, str]:
     }
 
 
-def run(name: str, arguments: list[str], environment: dict[str, str], seconds: float) -> bool:
-    """Whether Python with these arguments ends in time and well."""
+def build_native(environment: dict[str, str], seconds: float) -> bool:
+    """The native core for this GPU, beside the linked package; says what is missing."""
+    missing = [name for name in ("cmake", "ninja", "nvcc") if shutil.which(name) is None]
+    missing += ["pybind11"] * (find_spec("pybind11") is None)
+    if missing:
+        print(f"== native core: left out, {', '.join(missing)} not found", flush=True)
+        return False
+    package, build = BUILD / "site/lamp_fast", BUILD / "native"
+    for module in package.glob("_native*"):
+        module.unlink()
+    options = ["-DLAMP_FAST_CUDA=ON", "-DLAMP_FAST_CUDA_ARCHITECTURES=native", "-DLAMP_FAST_PYTHON=ON"]
+    options += ["-DLAMP_FAST_CAPI=OFF", "-DLAMP_FAST_TESTS=OFF", f"-DLAMP_FAST_PYTHON_OUTPUT={package}"]
+    configure = ["-S", ROOT, "-B", build, "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}", *options]
+    return run("native core: configured", configure, environment, seconds, ["cmake"]) and run(
+        "native core: built", ["--build", build], environment, seconds, ["cmake"]
+    )
+
+
+def run(
+    name: str, arguments: list, environment: dict[str, str], seconds: float, program: Sequence[str] = (sys.executable,)
+) -> bool:
+    """Whether a program, by default Python, with these arguments ends in time and well."""
     print(f"== {name}, {seconds:.0f} s at most", flush=True)
     began = time.time()
     try:
-        done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, timeout=max(seconds, 1))
+        done = subprocess.run([*program, *arguments], cwd=ROOT, env=environment, timeout=max(seconds, 1))
     except subprocess.TimeoutExpired:
         print(f"== {name}: stopped after {seconds:.0f} s", flush=True)
         return False

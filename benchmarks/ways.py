@@ -5,6 +5,7 @@ slow it down: the noise is drawn before, a batch is decoded at once, and no step
 eager bf16: lamp_fast.models in bfloat16, both branches of the guidance in one batch.
 compile + graph: the same under torch.compile, all steps and the decoder in one CUDA graph; noise drawn before as well.
 engine: lamp_fast.engine, which goes on to joints; on a GPU one graph, its kernels in Triton.
+native: tokens by csrc/cuda, one graph; the engine goes on to joints. With pdl its kernels are dependent launches.
 With a new prompt its text goes in front, in each way's own precision; the released way reads it by our float32 model.
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from lamp_fast.backend import use_backend
 from lamp_fast.engine import LampEngine
+from lamp_fast.engine.native_cuda import CudaGenerator
 from lamp_fast.kernels.decode_step import decode_step_ref
 from lamp_fast.kernels.philox import philox_uniform_ref
 from lamp_fast.models.decoding import DecodingOptions, generate
@@ -132,6 +134,31 @@ class Engine:
         options = DecodingOptions(steps, GUIDANCE)
         motions = engine_of(self.lamp, dtype).generate(asked, self.lengths, options, seed=SEED)
         return motions.tokens, motions.features
+
+
+class NativeCuda:
+    dtype = torch.bfloat16
+
+    def __init__(self, lamp: Lamp, batch: int, steps: int, dependent_launch: bool):
+        config, device = lamp.config.generator, lamp.device
+        self.lamp, self.steps = lamp, steps
+        self.generator = CudaGenerator(lamp, self.dtype, dependent_launch)
+        self.exact = CudaGenerator(lamp, torch.float32)
+        self.lengths = torch.full((batch,), config.max_tokens, device=device)
+        self.ids = torch.full((batch, config.max_tokens), config.mask_id, device=device)
+        self.seeds, self.samples = torch.full_like(self.lengths, SEED), torch.arange(batch, device=device)
+        self.checks = {
+            "float32": (lambda asked: self._draw(self.exact, asked, steps), steps),
+            "one step": (lambda asked: self._draw(self.generator, asked, 1), 1),
+        }
+
+    def __call__(self, asked: Asked) -> tuple[Tensor, Tensor]:
+        ids = self._draw(self.generator, asked, self.steps)
+        return ids, engine_of(self.lamp, self.dtype).decode(ids, self.lengths)[0]
+
+    def _draw(self, generator: CudaGenerator, asked: Asked, steps: int) -> Tensor:
+        options, condition = DecodingOptions(steps, GUIDANCE), condition_of(self.lamp, asked)
+        return generator.draw(options, condition, self.ids, self.lengths, self.seeds, self.samples)
 
 
 class CompiledGraph:

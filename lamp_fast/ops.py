@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from . import native_cuda
 from .backend import Backend, current_backend, triton_is_interpreted
 from .errors import LampError
 from .kernels.codebook_lookup import PRECISIONS, codebook_lookup_ref
@@ -59,7 +60,7 @@ class Operator:
 
     reference: `<name>_ref`, also the shapes of its results in a compiled graph.
     triton: whether `<name>_triton` stands in the file beside the reference, whose name ends in `_triton`.
-    native: the implementation for tensors of the CPU on backend native.
+    native: the implementation for tensors of the CPU on backend native; native_cuda: for tensors of a GPU.
     check: raises LampError for arguments that do not fit.
     uncovered: says in words why a call is beyond the kernel, or None.
     differentiable: whether models train through it; then gradients and compiled graphs take the reference.
@@ -71,13 +72,14 @@ class Operator:
         *,
         triton: bool = False,
         native: Callable[..., Any] | None = None,
+        native_cuda: Callable[..., Any] | None = None,
         check: Callable[..., None] | None = None,
         uncovered: Callable[..., str | None] | None = None,
         differentiable: bool = False,
     ):
         self.__name__ = self.name = reference.__name__.removesuffix("_ref")
         self.__doc__, self.__signature__ = reference.__doc__, inspect.signature(reference)
-        self.reference, self.native = reference, native
+        self.reference, self.native, self.native_cuda = reference, native, native_cuda
         self.has_triton, self.check, self.uncovered, self.differentiable = triton, check, uncovered, differentiable
         self._logged: set[Backend] = set()
         # The schema is read from the annotations of the reference.
@@ -107,15 +109,26 @@ class Operator:
         reason = self._beyond(backend, *args, **kwargs)
         if reason is not None:
             return Choice(Backend.EAGER, reason, self.reference)
-        return Choice(backend, "it is the backend in force", self.native if backend is Backend.NATIVE else self.triton)
+        if backend is Backend.TRITON:
+            implementation = self.triton
+        else:
+            implementation = self.native_cuda if self._device(*args, **kwargs).type == "cuda" else self.native
+        return Choice(backend, "it is the backend in force", implementation)
+
+    @staticmethod
+    def _device(*args, **kwargs) -> torch.device:
+        return next(iter((*args, *kwargs.values()))).device
 
     def _beyond(self, backend: Backend, *args, **kwargs) -> str | None:
         """Why a backend other than eager cannot run this call."""
         values = (*args, *kwargs.values())
         if not (self.native if backend is Backend.NATIVE else self.has_triton):
             return f"backend {backend} does not have it"
-        device = values[0].device
-        if not (device.type == ("cpu" if backend is Backend.NATIVE or triton_is_interpreted() else "cuda")):
+        device = self._device(*args, **kwargs)
+        if backend is Backend.NATIVE and device.type == "cuda" and self.native_cuda is not None:
+            if native_cuda.why_not() is not None:
+                return native_cuda.why_not()
+        elif not (device.type == ("cpu" if backend is Backend.NATIVE or triton_is_interpreted() else "cuda")):
             return f"backend {backend} does not reach tensors on {device}"
         if torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in values):
             return "gradients are wanted"
@@ -402,11 +415,17 @@ def _uncovered_in_time(x: Tensor, *args, **kwargs) -> str | None:
     return "its sums are float32" if x.dtype == torch.float64 else None
 
 
-codebook_lookup = Operator(codebook_lookup_ref, triton=True, native=_native_codebook_lookup, check=_check_codebook)
+codebook_lookup = Operator(
+    codebook_lookup_ref,
+    triton=True,
+    native=_native_codebook_lookup,
+    native_cuda=native_cuda.codebook_lookup,
+    check=_check_codebook,
+)
 codebook_sums = Operator(codebook_sums_ref, triton=True, check=_check_codes)
 residual_codebook_lookup = Operator(residual_codebook_lookup_ref, triton=True, check=_check_codebooks)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
-decode_step = Operator(decode_step_ref, triton=True, native=_native_decode_step)
+decode_step = Operator(decode_step_ref, triton=True, native=_native_decode_step, native_cuda=native_cuda.decode_step)
 masked_rows = Operator(masked_rows_ref, triton=True)
 recover_joints = Operator(recover_joints_ref, triton=True)
 sequence_attention = Operator(

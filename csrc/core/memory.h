@@ -23,14 +23,14 @@ struct Allocator {
   void* user;
 };
 
-inline Allocator system_allocator() noexcept {
-  // operator delete must be told the alignment, so everything gets the same.
-  return {[](std::size_t bytes, std::size_t alignment, void*) -> void* {
-            if (alignment > kAlignment) return nullptr;
-            return ::operator new(bytes, std::align_val_t{kAlignment}, std::nothrow);
-          },
-          [](void* memory, void*) { ::operator delete(memory, std::align_val_t{kAlignment}); }, nullptr};
+// operator delete must be told the alignment, so everything gets the same.
+inline void* system_allocate(std::size_t bytes, std::size_t alignment, void*) noexcept {
+  if (alignment > kAlignment) return nullptr;
+  return ::operator new(bytes, std::align_val_t{kAlignment}, std::nothrow);
 }
+inline void system_release(void* memory, void*) noexcept { ::operator delete(memory, std::align_val_t{kAlignment}); }
+
+inline Allocator system_allocator() noexcept { return {system_allocate, system_release, nullptr}; }
 
 // An array of plain values that nobody else holds; its contents begin undefined. Throws std::bad_alloc when made.
 template <class T>

@@ -3,6 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
+void bind_cuda(pybind11::module_& module);  // where csrc/cuda is built
 void bind_files(pybind11::module_& module);
 void bind_model(pybind11::module_& module);
 void bind_motion(pybind11::module_& module);

@@ -117,4 +117,7 @@ PYBIND11_MODULE(_native, module) {
   bind_files(module);
   bind_model(module);
   bind_motion(module);
+#if defined(LF_HAS_CUDA)
+  bind_cuda(module);
+#endif
 }

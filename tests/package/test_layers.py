@@ -18,6 +18,7 @@ LEVELS = {
     "backend": 1,
     "ranges": 1,
     "motion": 1,
+    "native_cuda": 1,
     "ops": 2,
     "readers": 2,
     "models": 3,

@@ -1,0 +1,62 @@
+"""Every kernel of csrc/cuda compiles for three generations of GPUs, no worse than benchmarks/cuda_gate.json says."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/cuda_gate.py"
+ROW = {"registers": 64, "stack": 0, "spills": 0}
+REPORT = """
+ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function '_Z3onePf' for 'sm_80'
+ptxas info    : Function properties for _Z3onePf
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 40 registers, used 1 barriers, 560 bytes cmem[0]
+ptxas info    : Compiling entry function '_Z3twoPf' for 'sm_80'
+ptxas info    : Function properties for _Z3twoPf
+    8 bytes stack frame, 4 bytes spill stores, 12 bytes spill loads
+ptxas info    : Used 255 registers
+"""
+
+
+@pytest.fixture(scope="module")
+def gate():
+    spec = importlib.util.spec_from_file_location("cuda_gate", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_nothing_got_worse():
+    result = subprocess.run([sys.executable, "-P", SCRIPT], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.skipif(shutil.which("c++filt") is None, reason="c++filt is not installed")
+def test_a_report_of_ptxas_is_read(gate):
+    assert dict(gate.rows_of(REPORT)) == {
+        "one": {"registers": 40, "stack": 0, "spills": 0},
+        "two": {"registers": 255, "stack": 8, "spills": 16},
+    }
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [({"registers": 73}, "73 registers"), ({"stack": 8}, "8 bytes of stack"), ({"spills": 4}, "spilled")],
+)
+def test_what_is_worse_is_said(gate, change, words):
+    [complaint] = gate.complaints(ROW | change, [ROW])
+    assert words in complaint
+
+
+def test_what_is_not_worse_passes(gate):
+    assert not list(gate.complaints(ROW | {"registers": 72}, [ROW]))
+
+
+def test_an_unknown_kernel_is_not_passed_over(gate):
+    assert list(gate.complaints(ROW, []))
