@@ -239,9 +239,11 @@ void Linear::run(const Executor& executor, const Product& product, const LinearC
           finish.residual = call.residual + from * call.residual_stride + column;
           finish.residual_stride = call.residual_stride;
           finish.residual_rows = call.residual_rows == nullptr ? nullptr : call.residual_rows + row;
-          finish.stats = call.stats == nullptr ? nullptr : call.stats + 2 * from;
-          finish.norm_scale = norm_scale_.data() + column;
-          finish.norm_shift = norm_shift_.data() + column;
+          if (call.stats != nullptr) {
+            finish.stats = call.stats + 2 * from;
+            finish.norm_scale = norm_scale_.data() + column;
+            finish.norm_shift = norm_shift_.data() + column;
+          }
         }
         const Rows out = call.out.from_row(row).from_column(column);
         finish.out = out.data;
