@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PROMPT := a person walks forward in a happy way, then waves with the right hand
 
-.PHONY: demo test lint bench gpu
+.PHONY: demo test lint bench gpu sanitize
 
 demo: .venv/base
 	$(BIN)/lamp-fast generate "$(PROMPT)" --output outputs/demo.bvh outputs/demo.npz outputs/demo.gif
@@ -23,6 +23,11 @@ test: .venv/dev
 	LAMP_FAST_NATIVE_MODEL="$(CURDIR)/build/lamp-mini.safetensors" $(BIN)/ctest --test-dir build/ctest --output-on-failure
 	TRITON_INTERPRET=1 $(BIN)/python -P -m pytest tests/kernels
 	$(BIN)/python -P -m pytest --ignore=tests/kernels
+
+# The C++ tests with sanitizers and the fuzzers, each of them for so many SECONDS; what the compilers lack is skipped.
+sanitize: SECONDS ?= 10
+sanitize: .venv/dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" csrc/tools/sanitize.sh build/sanitize $(SECONDS)
 
 lint: .venv/dev
 	$(BIN)/ruff check
