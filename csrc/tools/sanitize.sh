@@ -25,7 +25,7 @@ for sanitizers in address,undefined thread; do
     echo "sanitize: skipped $sanitizers: ${CXX:-c++} cannot build with it"
     continue
   fi
-  configure "$name" -DLAMP_FAST_SANITIZE="$sanitizers"
+  configure "$name" -DLAMP_FAST_SANITIZE="$sanitizers" -DLAMP_FAST_CUDA=OFF
   echo "sanitize: tests with $sanitizers"
   ctest --test-dir "$build/$name" --output-on-failure
 done
@@ -36,7 +36,7 @@ if ! links clang++ -fsanitize=fuzzer,address,undefined \
   exit 0
 fi
 configure fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DLAMP_FAST_FUZZ=ON -DLAMP_FAST_TESTS=OFF \
-  -DLAMP_FAST_CAPI=OFF -DLAMP_FAST_SANITIZE=address,undefined
+  -DLAMP_FAST_CAPI=OFF -DLAMP_FAST_CUDA=OFF -DLAMP_FAST_SANITIZE=address,undefined
 for fuzzer in config json model_file word_pieces; do
   mkdir -p "$build/corpus/$fuzzer" "$build/found"
 done
