@@ -1,7 +1,7 @@
 """SMPL pose parameters in AMASS's form, by a body model of one's own.
 
 The model's own skeleton is a character like others: its shape is fitted to the lengths of our bones, and `retarget`
-puts the motion on it. (smplfitter fits to the vertices of a mesh, which a motion of joints does not have.)
+puts the motion on it. (smplfitter fits a mesh: of joints alone it does not find the twist of bones.)
 """
 
 from __future__ import annotations
