@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -125,18 +126,11 @@ class AcclaimFile:
             yield np.stack([places[point] for point in points], axis=1)
 
     def _angle_unit(self) -> float:
-        with open_lines(self.path) as lines:
-            for line in lines:
-                if line[0] not in "#:":
-                    break
-                if line.upper() in (":DEGREES", ":RADIANS"):
-                    return 1.0 if line.upper() == ":DEGREES" else float(np.degrees(1))
-        return self.degrees
+        header = _header(self.path)
+        return 1.0 if ":DEGREES" in header else float(np.degrees(1)) if ":RADIANS" in header else self.degrees
 
 
-def open_amc(
-    path: str | os.PathLike, skeleton: str | os.PathLike | None = None, fps: float | None = None
-) -> AcclaimFile:
+def open_amc(path: str | os.PathLike, skeleton: str | os.PathLike | None = None) -> AcclaimFile:
     """Open a take with its skeleton: `skeleton`, else `find_asf(path)`.
 
     Raises `LampError` for a damaged skeleton: a hierarchy with a loop, bones without data, unknown freedoms.
@@ -145,7 +139,24 @@ def open_amc(
     if skeleton is None:
         raise LampError(f"{path} needs its skeleton: put the subject's .asf file beside it, or name it (skeleton=)")
     bones, parents, degrees, unit = _read_asf(skeleton)
-    return AcclaimFile(path, bones, parents, degrees, AMC_FPS, unit)
+    return AcclaimFile(path, bones, parents, degrees, _rate(path), unit)
+
+
+def _header(path: str | os.PathLike) -> list[str]:
+    """The lines before the first frame of a take, in capitals."""
+    with open_lines(path) as lines:
+        return [line.upper() for line in itertools.takewhile(lambda line: line[0] in "#:", lines)]
+
+
+def _rate(path: str | os.PathLike) -> float:
+    """Frames a second that a take tells, else CMU's."""
+    for line in _header(path):
+        if line.startswith(":SAMPLES-PER-SECOND"):
+            (rate,) = numbers(line.split()[1:], f"{path}, SAMPLES-PER-SECOND,", 1)
+            if not 1 <= rate <= 10_000:
+                raise LampError(f"{path} has {rate:g} samples a second, expected between 1 and 10000")
+            return rate
+    return AMC_FPS
 
 
 def find_asf(path: str | os.PathLike) -> Path | None:

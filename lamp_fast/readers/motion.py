@@ -28,6 +28,14 @@ SUFFIXES = {
     ".npy": "joints or features",
 }
 GLTF = (".glb", ".gltf")
+OTHERS = {
+    ".fbx": "FBX, which is not read; export it as .glb or .bvh, for example with Blender",
+    ".c3d": "C3D, markers without a skeleton; solve it to a skeleton and export that as .bvh",
+    ".pkl": "a pickle, which may run code and is never opened; save its joints or poses as .npz",
+    ".asf": "a skeleton without motion; give its .amc",
+    ".zip": "an archive; unpack it and give a motion file",
+}
+"""What people try."""
 LEG = 0.8
 """Thigh and shin of a grown person, metres: tells the unit of a file that does not."""
 LEGS = (0.2, 2.5)
@@ -94,6 +102,8 @@ def read_joints(
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if suffix in OTHERS:
+        raise LampError(f"{path} is {OTHERS[suffix]}")
     if suffix not in SUFFIXES:
         known = ", ".join(f"{name} ({what})" for name, what in SUFFIXES.items())
         raise LampError(f"cannot tell what {path} is; expected a file that ends in one of {known}")

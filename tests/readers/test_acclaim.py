@@ -150,3 +150,15 @@ def test_random_damage_is_read_or_refused(place, cut, new, take):
         assert np.isfinite(positions(take(asf, amc))).all()
     except LampError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("line", "fps"), [("", 120), (":SAMPLES-PER-SECOND 60\n", 60), (":samples-per-second 119.88\n", 119.88)]
+)
+def test_the_rate_that_a_take_tells(line, fps, take):
+    assert open_amc(take(ASF, line + AMC)).fps == pytest.approx(fps)
+
+
+def test_a_rate_of_nothing(take):
+    with pytest.raises(LampError, match="samples a second"):
+        open_amc(take(ASF, ":SAMPLES-PER-SECOND 0\n" + AMC))

@@ -44,9 +44,15 @@ def test_a_motion_that_was_read_can_be_written(write_bvh_file, tmp_path):
 
 @pytest.mark.parametrize(
     "name, message",
-    [("motion.fbx", "ends in one of .bvh"), ("missing.bvh", "is no file"), ("folder.bvh", "is no file"), ("", "tell")],
+    [("motion.trc", "ends in one of .bvh"), ("missing.bvh", "is no file"), ("folder.bvh", "is no file"), ("", "tell")],
 )
 def test_what_cannot_be_read_gets_a_sentence(tmp_path, name, message):
     (tmp_path / "folder.bvh").mkdir()
     with pytest.raises(LampError, match=message):
         read_motion(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".fbx", ".c3d", ".pkl", ".asf", ".zip", ".txt"])
+def test_what_people_try_gets_advice(suffix, tmp_path):
+    with pytest.raises(LampError, match="export it|solve it|save its|give its|unpack it|expected a file"):
+        read_motion(tmp_path / f"take{suffix}")
