@@ -25,6 +25,7 @@ NEEDED = ("torch", "triton", "numpy", "pytest", "safetensors", "tokenizers", "PI
 # Compilation for other GPUs is proven by `make test`; here it would take the time of the tests that need this one.
 NOT_HERE = "--ignore=tests/kernels/test_compile_gate.py"
 TEST_SHARE = 0.45
+EVALUATION_SECONDS = 60
 
 
 def main(argv: list[str]) -> int:
@@ -52,10 +53,13 @@ def main(argv: list[str]) -> int:
         NOT_HERE,
         *(["-n", "8"] if find_spec("xdist") else []),
     ]
-    bench = ["benchmarks/run.py", "--deadline", str(deadline)]
+    bench = ["benchmarks/run.py", "--deadline", str(deadline - EVALUATION_SECONDS)]
+    evaluation = ["benchmarks/evaluation.py"]
     if args.rehearse:
         tests = ["tests/kernels/test_philox_triton.py"]
         bench += ["tiny batch 3 10 steps cached", "--seconds", "0.05", "--results", str(BUILD / "results")]
+        evaluation += ["--model", "tiny", "--clips", "40", "--multimodality-texts", "1"]
+        evaluation += ["--results", str(BUILD / "results")]
     interpreted = {"TRITON_INTERPRET": "1"} if args.rehearse else {}
     time_for_tests = TEST_SHARE * (deadline - time.time())
     passed = run(
@@ -70,9 +74,11 @@ def main(argv: list[str]) -> int:
         passed &= run("compute-sanitizer", ["-m", "pytest", *checked], environment, 60, sanitizer)
     else:
         print("== compute-sanitizer: it is not here, or the native core is not", flush=True)
-    measured = run("benchmarks", bench, environment, deadline + 10 - time.time())
-    print(f"== kernel tests {'passed' if passed else 'FAILED'}, benchmarks {'ran' if measured else 'FAILED'}")
-    return 0 if passed and measured else 1
+    measured = run("benchmarks", bench, environment, deadline + 10 - EVALUATION_SECONDS - time.time())
+    evaluated = run("how long an evaluation takes", evaluation, environment, deadline + 10 - time.time())
+    results = {"kernel tests": passed, "benchmarks": measured, "evaluation": evaluated}
+    print("== " + ", ".join(f"{name} {'passed' if well else 'FAILED'}" for name, well in results.items()))
+    return 0 if all(results.values()) else 1
 
 
 SEES_A_GPU = "import sys, torch; sys.exit(not torch.cuda.is_available())"

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     checks_only = triton_is_interpreted()
     deadline = args.deadline or time.time() + 60 * args.minutes
     where = machine()
-    records = Records([] if checks_only else _folders(args.results), where)
+    records = Records([] if checks_only else folders(args.results), where)
     if args.start == 0:
         print(", ".join(f"{key} {value}" for key, value in where.items() if value is not None), flush=True)
     plans = chosen(args.words)
@@ -132,7 +132,7 @@ def lines(record: dict[str, Any]) -> list[str]:
     return result
 
 
-def _folders(results: Path) -> list[Path]:
+def folders(results: Path) -> list[Path]:
     other = os.environ.get("LAMP_FAST_RESULTS")
     return [results, Path(other)] if other else [results]
 

@@ -24,7 +24,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--find", choices=("motions", "texts"), default="motions", help="texts: the words for a motion")
     parser.add_argument("--texts", type=Path, metavar="FILE", help="with --find texts: choose among these, one a line")
     parser.add_argument("--count", type=int, default=10, help="how many results")
-    parser.add_argument("--rerank", type=int, default=0, metavar="N", help="let the matching head order the first N")
+    parser.add_argument(
+        "--rerank", type=int, default=0, metavar="N", help="let the matching head judge the first N, too"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--page", type=Path, metavar="FILE", help="also write the motions found as an .html page")
     parser.add_argument("--model", default="lamp-mini", help="the model of the index")

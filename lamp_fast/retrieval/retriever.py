@@ -26,6 +26,10 @@ from .update import Update, update
 
 BATCH = 64
 FLOAT16 = float(np.finfo(np.float16).max)
+# What a unit of the matching head's log-odds counts beside the cosine: on the validation split of lamp-mini's data the
+# largest round number that makes nothing worse (docs/retrieval.md).
+MATCHING_WEIGHT = 0.01
+SURE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,8 @@ class MotionIndex:
         """Clips for words, or like a motion; the best first, at most k.
 
         query: a string is words; of a motion file give the `Path`, other motions as `read_features` takes them.
-        rerank: of words, so many of the first are put in the order of the matching head. Raises `LampError` for words
-        or a motion that the model cannot read, and for k or rerank out of range.
+        rerank: of words, so many of the first are judged by the matching head, too, whose log-odds are added. Raises
+        `LampError` for words or a motion that the model cannot read, and for k or rerank out of range.
         """
         _check_count(k, rerank)
         if isinstance(query, str):
@@ -289,8 +293,10 @@ def _rows(hits: Hits) -> zip:
 
 
 def _reorder(matches: list, judged: np.ndarray) -> list:
-    """The first ones by what the matching head says, the others behind them."""
-    order = np.argsort(-np.asarray(judged), kind="stable")
+    """The first ones by their score and what the matching head says, the others behind them."""
+    judged = np.clip(np.asarray(judged, np.float64), SURE, 1 - SURE)
+    scores = np.array([match.score for match in matches[: len(judged)]])
+    order = np.argsort(-(scores + MATCHING_WEIGHT * np.log(judged / (1 - judged))), kind="stable")
     first = [type(matches[i])(**{**vars(matches[i]), "matching": float(judged[i])}) for i in order]
     return first + matches[len(first) :]
 

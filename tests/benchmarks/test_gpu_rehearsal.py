@@ -30,7 +30,8 @@ def test_rehearsal(bare, tmp_path):
     result = run(bare | {"LAMP_FAST_RESULTS": str(tmp_path)}, "--rehearse")
     assert result.returncode == 0, result.stdout + result.stderr
     for words in (
-        "kernel tests passed, benchmarks ran",
+        "kernel tests passed, benchmarks passed, evaluation passed",
+        "20 times HumanML3D's test split",
         "compute-sanitizer",
         "generate tiny",
         "released",
@@ -38,8 +39,9 @@ def test_rehearsal(bare, tmp_path):
     ):
         assert words in result.stdout
     [file] = tmp_path.glob("*.jsonl")
-    [record] = map(json.loads, file.read_text().splitlines())
+    record, evaluation = map(json.loads, file.read_text().splitlines())
     assert record["status"] == "ok" and record["machine"]["torch"] and record["floor_ms"]
+    assert evaluation["motions"] == 40 + 30 and evaluation["minutes_for_humanml3d_20_times"] > 0
 
 
 def test_without_a_gpu_it_says_so(bare):

@@ -2,8 +2,11 @@
 
 import math
 import pickle
+import random
 import re
 import shutil
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -278,17 +281,43 @@ def wrong_shape(net, folder):
     torch.save({"net": net | {"vqvae.decoder.model.0.bias": torch.zeros(3)}}, folder / "bad.pth")
 
 
-def cut(net, folder):
-    torch.save({"net": net}, folder / "whole")
+CODEBOOK = "vqvae.quantizer.codebook"
+
+
+def zipped_text(net, folder):
+    with zipfile.ZipFile(folder / "bad.pth", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+
+
+def tar_of_nothing(net, folder):
+    with tarfile.open(folder / "bad.pth", "w") as archive:
+        archive.addfile(tarfile.TarInfo("vq.tar"))
+
+
+def cut(net, folder, zipped=True):
+    torch.save({"net": net}, folder / "whole", _use_new_zipfile_serialization=zipped)
     (folder / "bad.pth").write_bytes((folder / "whole").read_bytes()[:5000])
 
 
 SPOILT = {
     "missing": (missing_tensor, "lacks decoder.input.bias"),
     "shape": (wrong_shape, r"decoder.input.bias has shape \(3,\)"),
-    "cut": (cut, "damaged, cut short"),
-    "empty": (lambda net, folder: (folder / "bad.pth").touch(), "damaged, cut short"),
-    "text": (lambda net, folder: (folder / "bad.pth").write_text("<html>not found</html>"), "bad.pth is"),
+    "codebook": (
+        lambda net, f: torch.save({"net": net | {CODEBOOK: torch.tensor(1.0)}}, f / "bad.pth"),
+        "a shape that",
+    ),
+    "cut": (cut, "the beginning of a checkpoint, cut short after 5,000 bytes"),
+    "cut old format": (lambda net, folder: cut(net, folder, zipped=False), "a pickle of 5,000 bytes, cut short"),
+    "empty": (lambda net, folder: (folder / "bad.pth").touch(), "bad.pth is empty"),
+    "page": (lambda net, folder: (folder / "bad.pth").write_text("<html>not found</html>"), "bad.pth is a web page"),
+    "pointer": (
+        lambda net, folder: (folder / "bad.pth").write_text("version https://git-lfs.github.com/spec/v1\noid 1\n"),
+        "bad.pth is a pointer of Git LFS",
+    ),
+    "text": (lambda net, folder: (folder / "bad.pth").write_text("error 404"), "bad.pth is 9 bytes of text"),
+    "bytes": (lambda net, folder: (folder / "bad.pth").write_bytes(b"\0\xff" * 40), "80 bytes of something else"),
+    "zip": (zipped_text, "a zip archive of readme.txt"),
+    "tar": (tar_of_nothing, "an archive to be unpacked"),
     "trap": (lambda net, folder: torch.save({"net": Trap(folder / "trapped")}, folder / "bad.pth"), "other objects"),
     "pickle": (lambda net, f: (f / "bad.pth").write_bytes(pickle.dumps(Trap(f / "trapped"))), "other objects|damaged"),
     "other model": (lambda net, f: torch.save({"fc.weight": torch.zeros(2, 3)}, f / "bad.pth"), r"fc.weight \(2, 3\)"),
@@ -309,6 +338,32 @@ def test_what_is_wrong_is_said_in_one_sentence(spoil, golden, tmp_path):
         convert_released([tmp_path / "bad.pth"], tmp_path / "m")
     assert "\n" not in str(raised.value) and "bad.pth" in str(raised.value).replace("model to be saved", "bad.pth")
     assert not (tmp_path / "m").exists() and not (tmp_path / "trapped").exists()
+
+
+CHECKPOINTS = ("vq_t2m", "vq_kit", "lamp_pretrain", "masked_transformer", "captioning", "evaluator", "length_estimator")
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_files_cut_anywhere_or_with_bytes_changed(name, golden, tmp_path):
+    """A sentence, or a model where the change fell on a weight; no other error, and nothing is left behind."""
+    fixture = golden(name)
+    whole = (fixture.folder / fixture.meta["checkpoints"][0]["file"]).read_bytes()
+    draw, bad = random.Random(0), tmp_path / "bad.pth"
+    for size in (1, 60, len(whole) // 2, len(whole) - 200, len(whole) - 1):
+        bad.write_bytes(whole[:size])
+        with pytest.raises(LampError, match="bad.pth is ") as raised:
+            convert_released([bad], tmp_path / "m")
+        assert "\n" not in str(raised.value) and not (tmp_path / "m").exists()
+    for _ in range(4):
+        changed = bytearray(whole)
+        for _ in range(draw.choice((1, 8, 200))):
+            changed[draw.randrange(len(changed))] = draw.randrange(256)
+        bad.write_bytes(changed)
+        try:
+            convert_released([bad], tmp_path / "m")
+        except LampError as error:
+            assert "\n" not in str(error)
+        shutil.rmtree(tmp_path / "m", ignore_errors=True)
 
 
 def test_files_that_do_not_belong_together(golden, tmp_path):

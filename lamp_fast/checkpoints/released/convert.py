@@ -211,6 +211,22 @@ class _Builder:
 
     def build(self) -> dict[str, nn.Module]:
         """All models by the names of their parts. Raises LampError for tensors that are missing or do not fit."""
+        try:
+            self._build()
+        except (
+            ArithmeticError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:  # sizes are read off shapes
+            files = " and ".join(str(account.file) for account in self.accounts.values())
+            raise LampError(f"{files}: a tensor has a shape that none of these models has; get the original") from error
+        for kind, tensors in self.released.items():
+            _account(self.accounts[kind], tensors, self._used[kind])
+        return self.models
+
+    def _build(self) -> None:
         for kind, source in (("evaluator", evaluator), ("length_estimator", length_estimator)):
             if kind in self.released:
                 tensors = self.released[kind]
@@ -221,9 +237,6 @@ class _Builder:
         self._motion_encoder()
         self._language_motion()
         self._generator()
-        for kind, tensors in self.released.items():
-            _account(self.accounts[kind], tensors, self._used[kind])
-        return self.models
 
     def _tokenizer(self, kind: str, prefix: str) -> None:
         tensors = {n: t for n, t in self.released.get(kind, {}).items() if n.startswith(prefix)}
@@ -323,7 +336,8 @@ def _fill(file: Path, model: nn.Module, tensors: dict[str, Tensor], optional: Se
     missing = sorted(expected.keys() - tensors.keys())
     needed = [name for name in missing if not name.startswith(tuple(optional))] if optional else missing
     if needed:
-        raise LampError(f"{file} lacks {needed[0]} (and {len(needed) - 1} more); get the whole file")
+        others = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
+        raise LampError(f"{file} lacks {needed[0]}{others}; get the whole file")
     for name in expected.keys() & tensors.keys():
         if tensors[name].shape != expected[name].shape:
             raise LampError(

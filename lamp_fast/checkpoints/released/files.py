@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,18 +95,44 @@ def _load(file: Path) -> object:
         with torch.serialization.safe_globals(_NUMBERS), warnings.catch_warnings(action="ignore"):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage leads to
-        reason = str(error).strip().splitlines()
         if "Unsupported" in str(error) or "weights_only" in str(error).lower():
             unknown = re.search(r"(?:GLOBAL|global:?) `?([\w.]+)", str(error))
-            what = f" ({unknown[1]})" if unknown else ""
-            raise LampError(
-                f"{file} is no checkpoint of tensors alone: it holds other objects{what} or is damaged, and is not "
-                "opened further; get the original file again"
-            ) from error
+            if unknown:
+                raise LampError(
+                    f"{file} is no checkpoint of tensors alone: it holds other objects ({unknown[1]}), and is not "
+                    "opened further; get the original file again"
+                ) from error
         raise LampError(
-            f"{file} is damaged, cut short or no checkpoint ({reason[0] if reason else type(error).__name__}); "
-            "copy or download it again"
+            f"{file} is {_what(file)}, no checkpoint that can be read; get the original file again"
         ) from error
+
+
+def _what(file: Path) -> str:
+    """What a file that torch cannot read seems to be, in a few words."""
+    size = file.stat().st_size
+    with open(file, "rb") as opened:
+        head = opened.read(512)
+    if not size:
+        return "empty"
+    if head.startswith(b"PK"):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            return f"the beginning of a checkpoint, cut short after {size:,} bytes or damaged"
+        if any(name.endswith("data.pkl") for name in names):
+            return "a damaged checkpoint"
+        return f"a zip archive of {', '.join(names[:3]) or 'nothing'}{', …' if len(names) > 3 else ''}"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS in the place of the file"
+    if head.lstrip()[:1] == b"<":
+        return "a web page"
+    if head[257:262] == b"ustar":
+        return "an archive to be unpacked first (tar)"
+    if head.startswith(b"\x80"):
+        return f"a pickle of {size:,} bytes, cut short or damaged"
+    text = all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
+    return f"{size:,} bytes of {'text' if text else 'something else'}"
 
 
 def _named_tensors(value: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
