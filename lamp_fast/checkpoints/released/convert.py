@@ -213,13 +213,10 @@ class _Builder:
         """All models by the names of their parts. Raises LampError for tensors that are missing or do not fit."""
         try:
             self._build()
-        except (
-            ArithmeticError,
-            LookupError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:  # sizes are read off shapes
+        except LampError:
+            raise
+        # Sizes are read off shapes.
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             files = " and ".join(str(account.file) for account in self.accounts.values())
             raise LampError(f"{files}: a tensor has a shape that none of these models has; get the original") from error
         for kind, tensors in self.released.items():
