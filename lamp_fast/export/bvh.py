@@ -6,6 +6,7 @@ A pelvis below a root on the ground has six, too, and no offset: some programs a
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,15 +18,21 @@ CENTIMETRES = 100.0
 END_SITE = 0.6  # length of an end site, in lengths of the bone that it continues
 
 
-def write_bvh(path: str | os.PathLike, animation: Animation, units: float = CENTIMETRES) -> None:
+def write_bvh(
+    path: str | os.PathLike,
+    animation: Animation,
+    units: float = CENTIMETRES,
+    ends: Mapping[int, np.ndarray] | None = None,
+) -> None:
     """Write one animation; each joint's channels stand in the order that `animation.orders` names.
 
-    units: the file's unit of length, so many in a metre. Raises `LampError` for an unknown order and for a path that
+    units: the file's unit of length, so many in a metre. ends: offsets of end sites by joint, in that unit; others go
+    on in the direction of the bone above. Raises `LampError` for an unknown order and for a path that
     cannot be written.
     """
     by_joint = zip(animation.rotations.swapaxes(0, 1), animation.orders)
     angles = np.stack([quaternion_to_euler(q, axes.lower()) for q, axes in by_joint], axis=1)
-    joints, order = _hierarchy(animation, units)
+    joints, order = _hierarchy(animation, units, ends or {})
     frames = len(animation.root)
     lines = ["HIERARCHY", *joints, "MOTION", f"Frames: {frames}", f"Frame Time: {1 / animation.fps:.6f}"]
     turns = _without_jumps(angles)[:, order].reshape(frames, -1)
@@ -51,7 +58,7 @@ def _without_jumps(angles: np.ndarray) -> np.ndarray:
     return angles
 
 
-def _hierarchy(animation: Animation, units: float) -> tuple[list[str], list[int]]:
+def _hierarchy(animation: Animation, units: float, ends: Mapping[int, np.ndarray]) -> tuple[list[str], list[int]]:
     """The lines of all joints, and the joints in the order of the file: each before what hangs on it."""
     children: list[list[int]] = [[] for _ in animation.names]
     for joint, parent in enumerate(animation.parents[1:], 1):
@@ -75,7 +82,7 @@ def _hierarchy(animation: Animation, units: float) -> tuple[list[str], list[int]
             f"{indent}  CHANNELS {f'6 Xposition Yposition Zposition {rotations}' if moves else f'3 {rotations}'}",
         ]
         if not children[joint]:
-            end = _vector(offset * END_SITE)
+            end = _vector(ends.get(joint, offset * END_SITE))
             lines += [f"{indent}  End Site", f"{indent}  {{", f"{indent}    OFFSET {end}", f"{indent}  }}"]
         waiting.append((depth, None))
         waiting += [(depth + 1, child) for child in reversed(children[joint])]

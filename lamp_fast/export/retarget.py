@@ -62,7 +62,9 @@ def retarget(motion: Motion, target: Target, root_motion: bool = False) -> Anima
     scale = _legs(target.joints[None], motion.skeleton).mean() / _legs(motion.joints, motion.skeleton).mean()
     placed = replace(moved, root=_pelvis_path(motion, target, scale) - moved.joints[:, pelvis])
     planted = plant_feet(placed, motion, target, scale)
-    return _with_root_motion(planted, motion) if root_motion else planted
+    if root_motion:
+        return _with_root_motion(planted, motion)
+    return _on_still_root(planted, places[0]) if target.still_root else planted
 
 
 def save_retargeted(
@@ -92,7 +94,13 @@ def save_retargeted(
     if target.document is not None:
         return write_bvh(path, animation)
     theirs = Coordinates("target", tuple(map(tuple, target.axes.T)))
-    write_bvh(path, theirs.animation(animation), units=1 / target.unit)
+    write_bvh(path, theirs.animation(animation), 1 / target.unit, target.ends)
+
+
+def _on_still_root(animation: Animation, place: np.ndarray) -> Animation:
+    """The same places of all joints from the pelvis on, which moves by itself above a root that stays at `place`."""
+    root, turns = np.tile(place, (len(animation.root), 1)), animation.rotations[:, 0]
+    return replace(animation, root=root, pelvis=qrot(qinv(turns), animation.joints[:, 1] - root))
 
 
 def _with_root_motion(animation: Animation, motion: Motion) -> Animation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ..motion.skeleton import HUMANML3D
 from ..readers.bodies import JOINTS, NO_TOES, BodyMap
 from ..readers.bvh import BvhFile, open_bvh
 from ..readers.gltf import GltfFile, open_gltf
-from ..readers.hierarchy import Hierarchy, about_axis
+from ..readers.hierarchy import END_SITE, Hierarchy, about_axis
 from ..readers.motion import find_body
 
 UPRIGHT = 0.8  # cosine of how far spine, thighs and shins may lean in a pose that stands
@@ -33,7 +33,8 @@ class Target:
         pose, turns: (K, 3) and (K, 4) the joints in a pose of a standing body, and how far each is turned in it; the
             rest pose, or, where that is no pose of a body, the first frame of a BVH file.
         axes: (3, 3) turns the file's axes into ours. unit: metres in one unit of the file.
-        orders: (K,) Euler orders of a BVH file's channels; "ZXY" in others.
+        orders: (K,) Euler orders of a BVH file's channels; "ZXY" in others. ends: its end sites, by joint, in its unit.
+        still_root: the pelvis of a BVH file hangs on a root and has position channels of its own.
         document, data: the two chunks of a GLB file; nodes: (K,) its nodes; world: (K, 4, 4) their rest transforms,
             and above: (4, 4) that of what the first one hangs on.
     """
@@ -53,6 +54,8 @@ class Target:
     nodes: tuple[int, ...] = ()
     world: np.ndarray | None = None
     above: np.ndarray = field(default_factory=lambda: np.eye(4))
+    ends: Mapping[int, np.ndarray] = field(default_factory=dict)
+    still_root: bool = False
 
     @property
     def places(self) -> np.ndarray:
@@ -113,7 +116,12 @@ def _read_bvh(path: Path, body: BodyMap | str | os.PathLike | None) -> Target:
     if not _stands(names, rest, body):
         places, rotations = _first_frame(file)
         pose, turns = places[joints], matrix_to_quaternion(rotations[joints])
-    return Target(path, names, parents, rest, body, pose, turns, *_placed(names, pose, body, path), orders)
+    sites = [i for i, name in enumerate(file.names) if i not in new and name.endswith(END_SITE)]
+    ends = {new[file.parents[i]]: file.offsets[i] for i in sites if file.parents[i] in new}
+    moving = {names[new[i]] for i in joints if any(not turns for _, _, turns in file.channels[i])}
+    still_root = len(names) > 1 and body.joints["pelvis"] == names[1] and names[1] in moving
+    placed = _placed(names, pose, body, path)
+    return Target(path, names, parents, rest, body, pose, turns, *placed, orders, ends=ends, still_root=still_root)
 
 
 def _first_frame(file: BvhFile) -> tuple[np.ndarray, np.ndarray]:
