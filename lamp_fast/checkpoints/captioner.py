@@ -61,9 +61,15 @@ def open_words(folder: str | os.PathLike) -> Any:
 
 
 def save_captioner(folder: str | os.PathLike, model: LlmCaptioner) -> None:
-    """Write what was trained; other files of the folder stay. Raises `LampError` as `write_weights`."""
-    write_config(Path(folder), KIND, dataclasses.asdict(model.config))
-    write_weights(Path(folder) / WEIGHTS, model)
+    """Write what was trained, and a model card where there is none; other files of the folder stay.
+
+    Raises `LampError` as `write_weights`.
+    """
+    folder = Path(folder)
+    write_config(folder, KIND, dataclasses.asdict(model.config))
+    write_weights(folder / WEIGHTS, model)
+    if not (folder / "README.md").exists():
+        (folder / "README.md").write_text(_card(folder.name, model), encoding="utf-8")
 
 
 def load_captioner(
@@ -85,3 +91,24 @@ def load_captioner(
     model = LlmCaptioner(config, *open_language_model(language_model or own))
     read_weights(folder / WEIGHTS, model)
     return model.eval().to(device)
+
+
+def _card(name: str, model: LlmCaptioner) -> str:
+    config, millions = model.config, sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6
+    language_model = Path(config.language_model).name
+    return f"""---
+library_name: lamp-fast
+tags: [motion-captioning]
+---
+# {name}
+
+LaMP-M2T: {language_model} reads motion through the queries of a LaMP model, a projection and LoRA of rank
+{config.lora_rank} on {", ".join(config.lora_targets)}. These are here, {millions:.1f} M parameters; the language model
+itself is not.
+
+```sh
+lamp-fast caption clip.bvh --captioner {name} --language-model {language_model}
+```
+
+Its use is bound to the licences of the language model and of the motions that it was trained on.
+"""

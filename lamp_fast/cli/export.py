@@ -35,10 +35,12 @@ def run_native(args: argparse.Namespace) -> int:
 
 
 def run_onnx(args: argparse.Namespace) -> int:
-    from ..checkpoints.folder import load_lamp
+    from ..checkpoints.folder import find_lamp, load_lamp
     from ..export.onnx import export_onnx
 
-    for graph in export_onnx(load_lamp(args.model), args.folder, args.opset):
+    licence = find_lamp(args.model) / "LICENSE"
+    text = licence.read_text(encoding="utf-8") if licence.is_file() else None
+    for graph in export_onnx(load_lamp(args.model), args.folder, args.opset, text):
         lengths = ", ".join(map(str, graph.lengths))
         print(
             f"{graph.name}.onnx: {graph.megabytes:.1f} MB; off the model by {graph.error:.1e} at most, "

@@ -22,7 +22,7 @@ from .onnx_graphs import Graph, Value, graphs_of
 OPSETS = range(15, 21)
 MANIFEST = "lamp.json"
 NAMES = ("text_condition", "decode_step", "decoder", "text_embedding", "motion_embedding")
-ONNX_FILES = {MANIFEST, VOCABULARY, "README.md", *(name + ".onnx" for name in NAMES)}
+ONNX_FILES = {MANIFEST, VOCABULARY, "README.md", "LICENSE", *(name + ".onnx" for name in NAMES)}
 # Float32 sums in another order, through some twenty layers; of a value above 1, relative to it.
 TOLERANCE = 2e-4
 
@@ -42,11 +42,12 @@ class Checked:
     differing: float
 
 
-def export_onnx(lamp: Lamp, folder: str | os.PathLike, opset: int = 17) -> list[Checked]:
-    """Write a graph for each task of the model, the words and `lamp.json`, which describes them; the folder appears
-    whole or not at all.
+def export_onnx(lamp: Lamp, folder: str | os.PathLike, opset: int = 17, licence: str | None = None) -> list[Checked]:
+    """Write a graph for each task of the model, the words, `lamp.json`, which describes them, and a model card; the
+    folder appears whole or not at all.
 
-    opset: 15 for Unity, whose manual names 7 to 15; from 17 on LayerNorm is one operator.
+    opset: 15 for Unity, whose manual names 7 to 15; from 17 on LayerNorm is one operator. licence: of the weights, the
+    text of LICENSE; None: no such file.
     Raises LampError for another opset, a folder that holds other files, or a graph that differs from the model.
     """
     if opset not in OPSETS:
@@ -65,6 +66,9 @@ def export_onnx(lamp: Lamp, folder: str | os.PathLike, opset: int = 17) -> list[
             checked.append(check(graph, file, lamp))
         (partial / VOCABULARY).write_text("".join(p + "\n" for p in lamp.text_tokenizer.pieces), encoding="utf-8")
         (partial / MANIFEST).write_text(json.dumps(manifest(lamp, graphs, opset), indent=2) + "\n", encoding="utf-8")
+        (partial / "README.md").write_text(_card(folder.name, lamp, checked, opset), encoding="utf-8")
+        if licence is not None:
+            (partial / "LICENSE").write_text(licence, encoding="utf-8")
     return checked
 
 
@@ -144,3 +148,22 @@ def manifest(lamp: Lamp, graphs: list[Graph], opset: int) -> dict:
 def _described(value: Value) -> dict:
     dtype = str(value.dtype).removeprefix("torch.")
     return {"name": value.name, "dtype": dtype, "shape": list(value.shape), "meaning": value.meaning}
+
+
+def _card(name: str, lamp: Lamp, checked: list[Checked], opset: int) -> str:
+    rows = "\n".join(f"| {graph.name}.onnx | {graph.megabytes:.1f} MB | {graph.error:.1e} |" for graph in checked)
+    return f"""---
+library_name: onnx
+tags: [text-to-motion, motion-retrieval]
+---
+# {name}
+
+A LaMP model (language-motion pretraining) of the {lamp.config.dataset} representation as ONNX graphs of opset {opset}:
+{lamp.skeleton.fps:g} frames a second, up to {lamp.max_seconds:.1f} s in one piece. lamp.json describes every input and
+output; noise is an input. Written by lamp_fast {__version__}; its `examples/onnx/generate.py` goes from words to
+joints.
+
+| file | size | largest difference from the model |
+|---|---|---|
+{rows}
+"""

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -157,8 +158,16 @@ def test_bad_requests_say_what_to_do(tiny_lamp, tiny_folder, tmp_path, capsys):
     assert main(["export", "onnx", str(tiny_folder), str(tmp_path / "mine")]) == 2
     assert "thesis.tex" in capsys.readouterr().err
     assert main(["export", "onnx", str(tiny_folder), str(tmp_path / "onnx"), "--opset", "15"]) == 0
-    assert main(["export", "onnx", str(tiny_folder), str(tmp_path / "onnx")]) == 0  # again, in its place
     assert "decode_step.onnx: " in capsys.readouterr().out
+
+
+def test_again_in_its_place_with_card_and_licence(tiny_folder, tmp_path):
+    model, folder = shutil.copytree(tiny_folder, tmp_path / "tiny"), tmp_path / "onnx"
+    (model / "LICENSE").write_text("as you like")
+    for _ in range(2):
+        assert main(["export", "onnx", str(model), str(folder)]) == 0
+    assert (folder / "LICENSE").read_text() == "as you like"
+    assert "| decode_step.onnx | 0." in (folder / "README.md").read_text()
 
 
 def test_a_graph_that_differs_is_not_kept(tiny_lamp, tmp_path, monkeypatch):
