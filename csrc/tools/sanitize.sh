@@ -27,7 +27,8 @@ for sanitizers in address,undefined thread; do
   fi
   configure "$name" -DLAMP_FAST_SANITIZE="$sanitizers" -DLAMP_FAST_CUDA=OFF
   echo "sanitize: tests with $sanitizers"
-  ctest --test-dir "$build/$name" --output-on-failure
+  # The emulated GPU changes stacks, which these sanitizers do not follow.
+  ctest --test-dir "$build/$name" --output-on-failure --exclude-regex '^cuda$'
 done
 
 if ! links clang++ -fsanitize=fuzzer,address,undefined \
