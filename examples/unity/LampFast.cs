@@ -309,7 +309,9 @@ namespace LampFast
 
         public override bool IsInvalid { get { return handle == IntPtr.Zero; } }
 
-        public Stream(Session session, float x = 0, float y = 0, float z = 0, float heading = 0) : base(IntPtr.Zero, true)
+        // idleSeconds: in which a character without frames comes to stand at ease; 0: it holds its pose.
+        public Stream(Session session, float x = 0, float y = 0, float z = 0, float heading = 0, float idleSeconds = 0)
+            : base(IntPtr.Zero, true)
         {
             Native.StreamParams settings;
             Native.lf_stream_params_init(out settings);
@@ -317,6 +319,7 @@ namespace LampFast
             settings.Y = y;
             settings.Z = z;
             settings.Heading = heading;
+            settings.IdleSeconds = idleSeconds;
             Native.Error error;
             IntPtr made;
             bool kept = false;
@@ -478,6 +481,7 @@ namespace LampFast
             public ulong StructSize;
             public float X, Y, Z, Heading;
             public int BlendFrames;
+            public float IdleSeconds;
         }
 
         [StructLayout(LayoutKind.Sequential)]
