@@ -242,7 +242,8 @@ LF_API void lf_session_destroy(lf_session* session);
 
 /*
  * LF_THREADING_CALLER: works for about that long (one stage of work more at most; 0: one stage), on the calling thread.
- * LF_OK when nothing is left to do, LF_PENDING when there is, also when another thread is pumping.
+ * LF_OK when nothing is left to do, LF_PENDING when there is, also when another thread is pumping. Sessions that work on
+ * a thread of their own answer LF_ERROR_INVALID_ARGUMENT.
  */
 LF_API lf_status lf_session_pump(lf_session* session, uint64_t max_microseconds);
 
