@@ -101,7 +101,7 @@ void Generator::begin(const Executor& executor, Scratch& scratch, const Decoding
 bool Generator::advance(const Executor& executor, Scratch& scratch, FirstStep& first,
                         std::int64_t* ids) const noexcept {
   if (scratch.step == scratch.options.steps) return false;
-  if (scratch.layer == 0) begin_step(scratch, first, ids);
+  if (scratch.layer == 0) begin_step(scratch, &first, ids);
   if (scratch.layer < layers_.size()) {
     run_layer(executor, scratch, scratch.layer);
     ++scratch.layer;
@@ -114,13 +114,24 @@ bool Generator::advance(const Executor& executor, Scratch& scratch, FirstStep& f
   return scratch.step < scratch.options.steps;
 }
 
+void Generator::score(const Executor& executor, Scratch& scratch, bool guided, const float* condition,
+                      const std::int64_t* ids, std::size_t tokens) const noexcept {
+  DecodingOptions options;
+  if (!guided) options.guidance_scale = 1.0f;
+  begin(executor, scratch, options, condition, ids, tokens);
+  begin_step(scratch, nullptr, ids);
+  if (scratch.count == 0) return;
+  for (std::size_t index = 0; index < layers_.size(); ++index) run_layer(executor, scratch, index);
+  run_head(executor, scratch);
+}
+
 void Generator::embed(Scratch& scratch, std::size_t row, const float* values) const noexcept {
   std::memcpy(scratch.embedded + row * width_, values, width_ * sizeof(float));
   const Rows qkv = scratch.embedded_qkv.from_row(row);
   kernels_->convert(values + width_, 3 * width_, qkv.format, qkv.data);
 }
 
-void Generator::begin_step(Scratch& scratch, const FirstStep& first, const std::int64_t* ids) const noexcept {
+void Generator::begin_step(Scratch& scratch, const FirstStep* first, const std::int64_t* ids) const noexcept {
   const std::int64_t mask_id = static_cast<std::int64_t>(codes_);
   const std::size_t tokens = scratch.tokens;
   scratch.count = 0;
@@ -131,7 +142,7 @@ void Generator::begin_step(Scratch& scratch, const FirstStep& first, const std::
     add_row(scratch, ids[n], n);
   }
   scratch.all_masked = scratch.count == tokens;
-  const bool is_known = scratch.all_masked && first.known[tokens - 1] != 0;
+  const bool is_known = scratch.all_masked && first != nullptr && first->known[tokens - 1] != 0;
   scratch.branches = scratch.options.guided() && !is_known ? 2 : 1;
   for (std::size_t branch = 0; branch < scratch.branches; ++branch) {
     for (std::size_t r = 0; r < scratch.count; ++r) {

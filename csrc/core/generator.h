@@ -73,6 +73,10 @@ class Generator {
   // One layer, or the head and the drawing of codes; false when every id is a code.
   bool advance(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept;
 
+  // Logits of one pass, for comparisons: scratch.logits (branches, masked, K) of scratch.masked, both branches if guided.
+  void score(const Executor& executor, Scratch& scratch, bool guided, const float* condition, const std::int64_t* ids,
+             std::size_t tokens) const noexcept;
+
   std::size_t max_tokens() const noexcept { return max_tokens_; }
   std::size_t codes() const noexcept { return codes_; }
   std::size_t bytes() const noexcept;
@@ -83,7 +87,7 @@ class Generator {
     FeedForward feed_forward;
   };
 
-  void begin_step(Scratch& scratch, const FirstStep& first, const std::int64_t* ids) const noexcept;
+  void begin_step(Scratch& scratch, const FirstStep* first, const std::int64_t* ids) const noexcept;
   void embed(Scratch& scratch, std::size_t row, const float* values) const noexcept;
   void add_row(Scratch& scratch, std::int64_t id, std::size_t position) const noexcept;
   void run_layer(const Executor& executor, Scratch& scratch, std::size_t index) const noexcept;

@@ -131,6 +131,35 @@ bool Model::length(Workspace& workspace, const Executor& executor, const float* 
   return true;
 }
 
+bool Model::check_known(const std::int64_t* ids, std::size_t tokens, Error& error) const noexcept {
+  if (tokens < 1 || tokens > sizes_.max_tokens) {
+    return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens,
+                sizes_.max_tokens);
+  }
+  const std::int64_t pad_id = static_cast<std::int64_t>(sizes_.codes) + 1;
+  for (std::size_t n = 0; n < tokens; ++n) {
+    if (ids[n] >= 0 && ids[n] <= pad_id) continue;
+    return fail(error, status::invalid_argument, "known token %zu is %lld, expected 0 to %zu; %zu asks for one", n,
+                static_cast<long long>(ids[n]), sizes_.codes, sizes_.codes);
+  }
+  return true;
+}
+
+bool Model::score(Workspace& workspace, const Executor& executor, const float* condition, const std::int64_t* ids,
+                  std::size_t tokens, bool guided, float* logits, Error& error) const noexcept {
+  if (!sizes_.makes_motions) return fail(error, status::unsupported, kMakesNone);
+  if (!check_known(ids, tokens, error)) return false;
+  Generator::Scratch& scratch = workspace.drawing_;
+  generator_.score(executor, scratch, guided, condition, ids, tokens);
+  for (std::size_t branch = 0; branch < scratch.branches; ++branch) {
+    for (std::size_t r = 0; r < scratch.count; ++r) {
+      std::copy_n(scratch.logits + (branch * scratch.count + r) * sizes_.codes, sizes_.codes,
+                  logits + (branch * tokens + static_cast<std::size_t>(scratch.masked[r])) * sizes_.codes);
+    }
+  }
+  return true;
+}
+
 bool Model::decode(Workspace& workspace, const Executor& executor, const std::int64_t* ids, std::size_t tokens,
                    float* features, Error& error) const noexcept {
   if (tokens < 1 || tokens > workspace.max_tokens_) {
@@ -336,13 +365,7 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
   if (options.top_k > sizes.codes) {
     return fail(error, status::invalid_argument, "top_k is %zu, expected 1 to %zu", options.top_k, sizes.codes);
   }
-  const std::int64_t pad_id = static_cast<std::int64_t>(sizes.codes) + 1;
-  for (std::size_t n = 0; has_known_ && n < tokens_; ++n) {
-    if (request.known[n] < 0 || request.known[n] > pad_id) {
-      return fail(error, status::invalid_argument, "known token %zu is %lld, expected 0 to %zu; %zu asks for one", n,
-                  static_cast<long long>(request.known[n]), sizes.codes, sizes.codes);
-    }
-  }
+  if (has_known_ && !model.check_known(request.known, tokens_, error)) return false;
   if (has_known_) std::copy_n(request.known, tokens_, workspace.ids_);
 
   if (request.condition != nullptr) {

@@ -77,6 +77,11 @@ class Model {
   bool length(Workspace& workspace, const Executor& executor, const float* condition, std::size_t& tokens,
               Error& error) const noexcept;
 
+  // The generator asked once, for comparisons: ids (tokens), the mask id where a code is wanted -> logits (branches, tokens,
+  // codes), both branches if guided; those of tokens that are not masked stay as they are.
+  bool score(Workspace& workspace, const Executor& executor, const float* condition, const std::int64_t* ids,
+             std::size_t tokens, bool guided, float* logits, Error& error) const noexcept;
+
   // ids (tokens), all codes -> features (4 tokens, features) in the data set's units.
   bool decode(Workspace& workspace, const Executor& executor, const std::int64_t* ids, std::size_t tokens,
               float* features, Error& error) const noexcept;
@@ -99,6 +104,7 @@ class Model {
 
   bool finish_loading(Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels);
   bool read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept;
+  bool check_known(const std::int64_t* ids, std::size_t tokens, Error& error) const noexcept;
   bool check_pieces(const std::int32_t* pieces, std::size_t count, Error& error) const noexcept;
   bool latents(Workspace& workspace, const Executor& executor, const Encoder& encoder, Encoder::Scratch& scratch,
                const float* features, std::size_t tokens, Error& error) const noexcept;

@@ -207,6 +207,32 @@ class NativeModel {
     return py::make_tuple(drawn, decoded.features, decoded.joints);
   }
 
+  // condition (B, C), ids (B, N), lengths (B) -> logits (branches, B, N, K), 0 where nothing is masked
+  Array<float> score(const py::object& condition, const py::object& ids, const py::object& lengths, bool guided) {
+    const auto rows = conditions(condition, "score");
+    const auto wanted = contiguous<std::int64_t>(ids, 2, "score: ids must be (B, N) int64");
+    const auto counts = vector(lengths, wanted.shape(0), "score: lengths must be (B,) int64");
+    if (rows.shape(0) != wanted.shape(0)) throw py::value_error("score: condition and ids differ in length");
+    check_lengths(counts, wanted.shape(1));
+    const std::size_t batch = static_cast<std::size_t>(wanted.shape(0)), tokens = static_cast<std::size_t>(wanted.shape(1));
+    const std::size_t branches = guided ? 2 : 1, codes = sizes().codes, width = sizes().condition_width;
+    Array<float> logits = zeros({branches, batch, tokens, codes});
+    float* out = logits.mutable_data();
+    each(batch, 0, [&](std::size_t b, Workspace& workspace, const Executor& executor, Error& error) {
+      const std::size_t length = static_cast<std::size_t>(counts.data()[b]);
+      std::vector<float> both(branches * length * codes);
+      if (!model_.score(workspace, executor, rows.data() + b * width, wanted.data() + b * tokens, length, guided,
+                        both.data(), error)) {
+        return false;
+      }
+      for (std::size_t branch = 0; branch < branches; ++branch) {
+        std::copy_n(both.data() + branch * length * codes, length * codes, out + (branch * batch + b) * tokens * codes);
+      }
+      return true;
+    });
+    return logits;
+  }
+
   // ids (B, N), lengths (B) -> features (B, 4N, F) and joints (B, 4N, J, 3), zero beyond a length; N of any size.
   py::tuple decode(const py::object& ids, const py::object& lengths) {
     const auto codes = contiguous<std::int64_t>(ids, 2, "decode: ids must be (B, N) int64");
@@ -384,6 +410,9 @@ void bind_model(pybind11::module_& module) {
            "condition (B, D) float32, ids (B, N) int64 with the mask id where a code is wanted, lengths, seeds, samples "
            "(B,) int64 -> ids (B, N) int64; features (B, 4N, F), joints (B, 4N, J, 3) float32, zero beyond a length, or "
            "None and None.")
+      .def("score", &NativeModel::score, py::arg("condition"), py::arg("ids"), py::arg("lengths"), py::arg("guided"),
+           "condition (B, D) float32, ids (B, N) int64, lengths (B,) int64 -> logits (2 or 1, B, N, K) float32 of the "
+           "masked tokens, 0 elsewhere; with guided the second branch is the unconditional one.")
       .def("decode", &NativeModel::decode, py::arg("ids"), py::arg("lengths"),
            "ids (B, N) int64, codes up to their lengths (B,) int64 -> features (B, 4N, F), joints (B, 4N, J, 3) float32, "
            "zero beyond a length; N of any size.");

@@ -12,7 +12,7 @@ from lamp_fast.backend import use_backend
 from lamp_fast.engine import LampEngine
 from lamp_fast.engine.native_file import native_bytes
 from lamp_fast.errors import LampError
-from lamp_fast.models.decoding import DecodingOptions, generate
+from lamp_fast.models.decoding import DecodingOptions, generate, model_score
 from lamp_fast.models.lamp import Lamp
 from lamp_fast.motion.features import features_to_joints
 
@@ -146,6 +146,20 @@ def test_options_seeds_and_samples(lamp, engine):
     chosen = {"seed": torch.tensor([-1, 2**62, 5]), "samples": torch.tensor([7, 0, 2**33 + 1])}
     expected = generate(lamp.generator, condition, lengths, options, **chosen)
     assert torch.equal(engine.tokens(condition, lengths, options, **chosen), expected)
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_logits_of_the_model(lamp, guided):
+    mask_id, lengths = lamp.config.generator.mask_id, torch.tensor([23, 9])
+    ids = torch.randint(mask_id, (2, 23), generator=torch.Generator().manual_seed(4))
+    ids[:, ::2] = mask_id
+    ids[1, 9:] = lamp.config.generator.pad_id
+    condition = lamp.condition(PROMPTS[:2])
+    expected = model_score(lamp.generator, condition, lengths, guided)(ids, 23)
+    got = torch.from_numpy(native.Model(native_bytes(lamp)).score(condition, ids, lengths, guided))
+    masked = ids == mask_id
+    for ours, theirs in zip(got, expected):
+        close(ours[masked], theirs[masked])
 
 
 def test_reading_and_lengths(lamp, engine):
