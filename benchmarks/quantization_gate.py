@@ -35,8 +35,8 @@ from lamp_fast.backend import Backend, available
 from lamp_fast.checkpoints.folder import load_lamp
 from lamp_fast.data import open_dataset
 from lamp_fast.data.encoded import EncodedClip, encode_clips
-from lamp_fast.metrics.retrieval import text_to_motion_recall
 from lamp_fast.engine.native_file import native_bytes
+from lamp_fast.metrics.retrieval import text_to_motion_recall
 from lamp_fast.models.decoding import (
     DecodingOptions,
     Score,
