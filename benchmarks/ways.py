@@ -5,7 +5,7 @@ slow it down: the noise is drawn before, a batch is decoded at once, and no step
 eager bf16: lamp_fast.models in bfloat16, both branches of the guidance in one batch.
 compile + graph: the same under torch.compile, all steps and the decoder in one CUDA graph; noise drawn before as well.
 engine: lamp_fast.engine, which goes on to joints; on a GPU one graph, its kernels in Triton.
-native: tokens by csrc/cuda, one graph; the engine goes on to joints. With pdl its kernels are dependent launches.
+native: csrc/cuda, one graph, which goes on to joints. With pdl its kernels are dependent launches.
 With a new prompt its text goes in front, in each way's own precision; the released way reads it by our float32 model.
 """
 
@@ -143,22 +143,21 @@ class NativeCuda:
         config, device = lamp.config.generator, lamp.device
         self.lamp, self.steps = lamp, steps
         self.generator = CudaGenerator(lamp, self.dtype, dependent_launch)
-        self.exact = CudaGenerator(lamp, torch.float32)
-        self.lengths = torch.full((batch,), config.max_tokens, device=device)
-        self.ids = torch.full((batch, config.max_tokens), config.mask_id, device=device)
-        self.seeds, self.samples = torch.full_like(self.lengths, SEED), torch.arange(batch, device=device)
+        exact = CudaGenerator(lamp, torch.float32)
+        lengths = torch.full((batch,), config.max_tokens, device=device)
+        ids = torch.full((batch, config.max_tokens), config.mask_id, device=device)
+        self.request = ids, lengths, torch.full_like(lengths, SEED), torch.arange(batch, device=device)
         self.checks = {
-            "float32": (lambda asked: self._draw(self.exact, asked, steps), steps),
-            "one step": (lambda asked: self._draw(self.generator, asked, 1), 1),
+            "float32": (lambda asked: exact.draw(*self._asked(asked, steps)), steps),
+            "one step": (lambda asked: self.generator.draw(*self._asked(asked, 1)), 1),
         }
 
     def __call__(self, asked: Asked) -> tuple[Tensor, Tensor]:
-        ids = self._draw(self.generator, asked, self.steps)
-        return ids, engine_of(self.lamp, self.dtype).decode(ids, self.lengths)[0]
+        made = self.generator.make(*self._asked(asked, self.steps))
+        return made["tokens"], made["features"]
 
-    def _draw(self, generator: CudaGenerator, asked: Asked, steps: int) -> Tensor:
-        options, condition = DecodingOptions(steps, GUIDANCE), condition_of(self.lamp, asked)
-        return generator.draw(options, condition, self.ids, self.lengths, self.seeds, self.samples)
+    def _asked(self, asked: Asked, steps: int) -> tuple:
+        return DecodingOptions(steps, GUIDANCE), condition_of(self.lamp, asked), *self.request
 
 
 class CompiledGraph:

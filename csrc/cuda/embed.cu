@@ -48,6 +48,7 @@ begin_kernel(const Begin p) {
     p.row_lengths[branch * p.samples + sample] =
         1 + static_cast<std::int32_t>(p.pads_are_hidden ? length : p.positions);
   }
+  p.token_lengths[sample] = length;
   p.seeds_of[sample] = p.seeds[sample];
   p.counters[sample] = p.samples_of != nullptr ? p.samples_of[sample] : sample;
   p.arrivals[sample] = 0;

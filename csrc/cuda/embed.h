@@ -21,14 +21,15 @@ struct Begin {
   const std::int32_t* schedule =
       nullptr;  // (positions + 1, steps + 1): how many of so many are masked when a step begins
 
-  void* stored_condition = nullptr;     // (samples, condition_stride), Element
-  std::int64_t* ids = nullptr;          // (samples, positions)
-  std::int32_t* row_lengths = nullptr;  // (branches * samples,), the condition's row counted
-  std::int64_t* seeds_of = nullptr;     // (samples,)
-  std::int64_t* counters = nullptr;     // (samples,)
-  std::int64_t* next_counts = nullptr;  // (steps, samples)
-  std::int32_t* rows = nullptr;         // (branches * samples * positions,): all token rows
-  std::int32_t* arrivals = nullptr;     // (samples,)
+  void* stored_condition = nullptr;       // (samples, condition_stride), Element
+  std::int64_t* ids = nullptr;            // (samples, positions)
+  std::int64_t* token_lengths = nullptr;  // (samples,)
+  std::int32_t* row_lengths = nullptr;    // (branches * samples,), the condition's row counted
+  std::int64_t* seeds_of = nullptr;       // (samples,)
+  std::int64_t* counters = nullptr;       // (samples,)
+  std::int64_t* next_counts = nullptr;    // (steps, samples)
+  std::int32_t* rows = nullptr;           // (branches * samples * positions,): all token rows
+  std::int32_t* arrivals = nullptr;       // (samples,)
   DecodeOptions* stored_options = nullptr;
 };
 

@@ -1,125 +1,16 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <iterator>
 
 #include "../core/decode_step.h"
 #include "attention.h"
 #include "generator.h"
 #include "linear.h"
-#include "stored.h"
 
 namespace lf::cuda {
 namespace {
 
-constexpr std::size_t kAlign = 256;
 constexpr int kMostRows = 1 << 24;
-
-int up(std::size_t value, int step) { return static_cast<int>((value + step - 1) / step * step); }
-
-std::uint16_t half_bits(float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if (x != x) return 0x7fff;
-  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-float from_half(std::uint16_t half) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(half) << 16;
-  float x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-// Where the numbers of a row go when it is filled up: its place, for each number in turn.
-using Places = std::vector<int>;
-
-Places straight(std::size_t count, int first = 0) {
-  Places places(count);
-  for (std::size_t i = 0; i < count; ++i) places[i] = first + static_cast<int>(i);
-  return places;
-}
-
-// `parts` times all heads.
-Places by_heads(std::size_t width, std::size_t heads, int head_width, int parts, int first = 0) {
-  Places places;
-  const int own = static_cast<int>(width / heads), part = static_cast<int>(heads) * head_width;
-  for (int p = 0; p < parts; ++p) {
-    for (int i = 0; i < static_cast<int>(width); ++i)
-      places.push_back(first + p * part + i / own * head_width + i % own);
-  }
-  return places;
-}
-
-// What goes to the GPU in one piece.
-class Packer {
- public:
-  explicit Packer(Numbers numbers) : size_(numbers == Numbers::bf16 ? 2 : 4) {}
-
-  std::size_t vector(const float* values, const Places& places, int size) {
-    const std::size_t at = reserve(static_cast<std::size_t>(size) * sizeof(float));
-    for (std::size_t i = 0; i < places.size(); ++i) put(at + places[i] * sizeof(float), values + i, sizeof(float));
-    return at;
-  }
-
-  // Rows of the matrix go to `rows` and their numbers to `columns`; i8 without its scale. sums, unless null: (rows) the
-  // sum of each row as it is stored.
-  std::size_t matrix(WeightMatrix matrix, const Places& rows, int row_count, const Places& columns, int stride,
-                     bool scaled, std::vector<float>* sums) {
-    const std::size_t at = reserve(static_cast<std::size_t>(row_count) * stride * size_);
-    const std::vector<float> ones(matrix.rows, 1.0f);
-    if (!scaled && matrix.scale != nullptr) matrix.scale = ones.data();
-    std::vector<float> row(matrix.columns);
-    for (std::size_t r = 0; r < matrix.rows; ++r) {
-      widened_row(matrix, r, row.data());
-      double sum = 0;
-      for (std::size_t c = 0; c < matrix.columns; ++c) {
-        const std::size_t to = at + (static_cast<std::size_t>(rows[r]) * stride + columns[c]) * size_;
-        const std::uint16_t half = half_bits(row[c]);
-        sum += size_ == 2 ? from_half(half) : row[c];
-        size_ == 2 ? put(to, &half, 2) : put(to, &row[c], 4);
-      }
-      if (sums != nullptr) (*sums)[r] = static_cast<float>(sum);
-    }
-    return at;
-  }
-
-  Generator::Packed linear(const LinearWeights& weights, const NormWeights& norm, bool folded, const Places& rows,
-                           const Places& columns, int inner) {
-    const WeightMatrix& matrix = weights.matrix;
-    Generator::Packed packed{};
-    packed.inner = inner;
-    packed.outer = up(static_cast<std::size_t>(*std::max_element(rows.begin(), rows.end())) + 1, kColumnStep);
-    packed.width = static_cast<int>(matrix.rows);
-    std::vector<float> sums(matrix.rows);
-    packed.weight = this->matrix(matrix, rows, up(packed.outer, kWeightRowStep), columns, inner, false, &sums);
-    if (matrix.scale != nullptr) {
-      for (std::size_t r = 0; r < matrix.rows; ++r) sums[r] *= matrix.scale[r];
-    }
-    const auto place = [&](const float* values) {
-      return values == nullptr ? Generator::kNone : vector(values, rows, packed.outer);
-    };
-    packed.weight_scale = place(matrix.scale);
-    packed.bias = place(weights.bias);
-    packed.fold = place(folded ? sums.data() : nullptr);
-    packed.norm_scale = place(norm.scale);
-    packed.norm_shift = place(norm.shift);
-    return packed;
-  }
-
-  const std::vector<unsigned char>& bytes() const { return bytes_; }
-
- private:
-  std::size_t reserve(std::size_t size) {
-    const std::size_t at = (bytes_.size() + kAlign - 1) / kAlign * kAlign;
-    bytes_.resize(at + size);
-    return at;
-  }
-  void put(std::size_t at, const void* value, std::size_t size) { std::memcpy(&bytes_[at], value, size); }
-
-  std::size_t size_;
-  std::vector<unsigned char> bytes_;
-};
 
 }  // namespace
 
@@ -188,7 +79,7 @@ bool Generator::create(const GeneratorWeights& weights, Numbers wanted, Error& e
          synchronize(nullptr, error);
 }
 
-bool Plan::create(const Generator& generator, const PlanShape& shape, Error& error) {
+bool Plan::create(const Generator& generator, const Decoder* decoder, const PlanShape& shape, Error& error) {
   const auto limited = [&](const char* name, int value, int most) {
     return (value >= 1 && value <= most) ||
            fail(error, status::invalid_argument, "%s is %d; it must be 1 to %d.", name, value, most);
@@ -197,7 +88,7 @@ bool Plan::create(const Generator& generator, const PlanShape& shape, Error& err
       !limited("steps", shape.steps, 4096)) {
     return false;
   }
-  generator_ = &generator;
+  generator_ = &generator, decoder_ = decoder;
   shape_ = shape;
   branches_ = shape.guided ? 2 : 1;
   const std::size_t samples = shape.samples, tokens = shape.tokens, steps = shape.steps, all = samples * branches_;
@@ -227,6 +118,7 @@ bool Plan::create(const Generator& generator, const PlanShape& shape, Error& err
   reserve(schedule_, schedule.size(), 4);
   reserve(options_, 1, sizeof(DecodeOptions));
   for (std::size_t& at : ids_) reserve(at, samples * tokens, 8);
+  reserve(token_lengths_, samples, 8);
   reserve(row_lengths_, all, 4);
   reserve(seeds_, samples, 8);
   reserve(counters_, samples, 8);
@@ -253,10 +145,15 @@ bool Plan::create(const Generator& generator, const PlanShape& shape, Error& err
          clear(memory_.at<void>(0), bytes_, nullptr, error) &&
          copy(memory_.at<void>(schedule_), schedule.data(), schedule.size() * 4, nullptr, error) &&
          synchronize(nullptr, error) &&
+         (decoder == nullptr || decoding_.create(*decoder, shape.samples, shape.tokens, error)) &&
          graph_.capture(
              [&](void* stream) {
                bool good = true;
                for (int index = 0; good && index < shape_.steps; ++index) good = this->step(index, stream, error);
+               if (good && decoder_ != nullptr) {
+                 good = decoding_.enqueue(ids_before(shape_.steps), memory_.at<std::int64_t>(token_lengths_), stream,
+                                          shape_.dependent_launch, error);
+               }
                return good;
              },
              error);
@@ -272,6 +169,7 @@ bool Plan::begin(const Begin& request, void* stream, Error& error) {
   p.schedule = memory_.at<std::int32_t>(schedule_);
   p.stored_condition = memory_.at<void>(stored_condition_);
   p.ids = memory_.at<std::int64_t>(ids_[0]);
+  p.token_lengths = memory_.at<std::int64_t>(token_lengths_);
   p.row_lengths = memory_.at<std::int32_t>(row_lengths_);
   p.seeds_of = memory_.at<std::int64_t>(seeds_);
   p.counters = memory_.at<std::int64_t>(counters_);
@@ -282,19 +180,31 @@ bool Plan::begin(const Begin& request, void* stream, Error& error) {
   return g.numbers == Numbers::bf16 ? run<bf16>(p, stream, error) : run<float>(p, stream, error);
 }
 
-bool Plan::launch(const Begin& request, std::int64_t* ids, void* stream, Error& error) {
+bool Plan::launch(const Begin& request, const Results& results, void* stream, Error& error) {
   const DecodeOptions& options = request.options;
-  if (request.condition == nullptr || request.seeds == nullptr || ids == nullptr) {
-    return fail(error, status::invalid_argument, "A request needs a condition, seeds, and memory for its tokens.");
+  if (request.condition == nullptr || request.seeds == nullptr) {
+    return fail(error, status::invalid_argument, "A request needs a condition and seeds.");
+  }
+  if (decoder_ == nullptr && (results.features != nullptr || results.joints != nullptr)) {
+    return fail(error, status::invalid_argument, "The plan ends with tokens; make one that decodes.");
   }
   if (!(options.temperature > 0) || !std::isfinite(options.temperature) || !std::isfinite(options.guidance_scale) ||
       options.top_k < 1 || options.top_k > generator_->codes) {
     return fail(error, status::invalid_argument,
                 "guidance_scale must be finite, temperature positive and finite, top_k 1 to %d.", generator_->codes);
   }
-  return begin(request, stream, error) && graph_.launch(stream, error) &&
-         copy(ids, ids_before(shape_.steps), static_cast<std::size_t>(shape_.samples) * shape_.tokens * 8, stream,
-              error);
+  const auto take = [&](void* to, const void* from, std::size_t bytes) {
+    return to == nullptr || copy(to, from, bytes, stream, error);
+  };
+  const std::size_t samples = shape_.samples;
+  if (!begin(request, stream, error) || !graph_.launch(stream, error) ||
+      !take(results.ids, ids_before(shape_.steps), samples * shape_.tokens * sizeof(std::int64_t))) {
+    return false;
+  }
+  if (decoder_ == nullptr) return true;
+  const std::size_t numbers = samples * decoding_.frames() * sizeof(float);
+  return take(results.features, decoding_.features(), numbers * decoder_->features) &&
+         take(results.joints, decoding_.joints(), numbers * decoder_->joints * 3);
 }
 
 bool Plan::step(int index, void* stream, Error& error) {
@@ -304,10 +214,8 @@ bool Plan::step(int index, void* stream, Error& error) {
 
 template <typename Element>
 bool Plan::linear(Linear p, int which, void* stream, Error& error) const {
-  const Generator::Packed& packed = generator_->linears[which];
-  const auto vector = [&](std::size_t at) {
-    return at == Generator::kNone ? nullptr : generator_->memory.at<float>(at);
-  };
+  const Packed& packed = generator_->linears[which];
+  const auto vector = [&](std::size_t at) { return at == kNone ? nullptr : generator_->memory.at<float>(at); };
   p.weight = generator_->memory.at<void>(packed.weight);
   p.inner = packed.inner, p.outer = packed.outer;
   p.weight_scale = vector(packed.weight_scale), p.bias = vector(packed.bias), p.fold = vector(packed.fold);

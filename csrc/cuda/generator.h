@@ -1,4 +1,5 @@
-// The masked transformer of a model file on a GPU: a whole request, from its condition to its tokens, as one graph.
+// The masked transformer of a model file on a GPU: a whole request, from its condition to its tokens or
+// on to its joints, as one graph.
 #pragma once
 
 #include <cstddef>
@@ -6,15 +7,15 @@
 #include <vector>
 
 #include "attention.h"
+#include "decoder.h"
 #include "embed.h"
 #include "error.h"
 #include "linear.h"
 #include "model_file.h"
+#include "pack.h"
 #include "runtime.h"
 
 namespace lf::cuda {
-
-enum class Numbers { f32, bf16 };  // of weights and activations; sums, norms and logits are float in both
 
 // Weights in the GPU's memory, filled up as the kernels want them. May be used by any number of plans at a time.
 class Generator {
@@ -24,12 +25,6 @@ class Generator {
   struct Layer {
     int qkv, attention_output, expand, contract;  // of `linears`; the first layer has no qkv
   };
-  // Offsets into the memory, in bytes; kNone where there is none.
-  struct Packed {
-    std::size_t weight, weight_scale, bias, fold, norm_scale, norm_shift;
-    int inner, outer, width;  // outer filled up; width is not
-  };
-  static constexpr std::size_t kNone = ~std::size_t{0};
 
   Numbers numbers = Numbers::bf16;
   int width = 0, heads = 0, head_width = 0, codes = 0, max_tokens = 0, condition_width = 0;
@@ -44,6 +39,13 @@ class Generator {
   Memory memory;
 };
 
+// Where a request's results go; null: nowhere.
+struct Results {
+  std::int64_t* ids = nullptr;  // (samples, tokens), the pad id beyond a length
+  float* features = nullptr;    // (samples, frames, features) in the data set's units, zeros beyond a length
+  float* joints = nullptr;      // (samples, frames, joints, 3), the same
+};
+
 struct PlanShape {
   int samples = 1, tokens = 1, steps = 10;
   bool guided = true;
@@ -53,14 +55,13 @@ struct PlanShape {
 // One shape of request: memory for what lies between the stages, and the graph of all of them. One launch at a time.
 class Plan {
  public:
-  // `generator` must outlive the plan.
-  bool create(const Generator& generator, const PlanShape& shape, Error& error);
+  // `generator` and `decoder` must outlive the plan; without a decoder it ends with the tokens.
+  bool create(const Generator& generator, const Decoder* decoder, const PlanShape& shape, Error& error);
 
-  // Behind what the stream holds; `ids` (samples, tokens) receives the tokens, the pad id beyond a length. Only
-  // pointers and options of the caller's part of `request` are read.
-  bool launch(const Begin& request, std::int64_t* ids, void* stream, Error& error);
+  // Behind what the stream holds. Only pointers and options of the caller's part of `request` are read.
+  bool launch(const Begin& request, const Results& results, void* stream, Error& error);
 
-  std::size_t bytes() const { return bytes_; }
+  std::size_t bytes() const { return bytes_ + decoding_.bytes(); }
   int codes() const { return generator_->codes; }
 
   // The pieces of it, for tests: `begin`, then the steps in turn. Logits are (branches, samples, limit, codes) in rows
@@ -78,14 +79,16 @@ class Plan {
   bool linear(Linear linear, int which, void* stream, Error& error) const;
 
   const Generator* generator_ = nullptr;
+  const Decoder* decoder_ = nullptr;
+  Decoding decoding_;
   PlanShape shape_;
   int branches_ = 1, processors_ = 1;
   std::vector<int> limits_;
   std::size_t bytes_ = 0;
-  std::size_t schedule_ = 0, options_ = 0, ids_[2] = {}, row_lengths_ = 0, seeds_ = 0, counters_ = 0, next_counts_ = 0,
-              rows_ = 0, arrivals_ = 0, confidence_ = 0, stored_condition_ = 0, conditions_ = 0, embedded_ = 0,
-              qkv_ = 0, attended_ = 0, hidden_ = 0, streams_[2] = {}, segments_[2] = {}, dense_ = 0,
-              dense_segments_ = 0, logits_ = 0;
+  std::size_t schedule_ = 0, options_ = 0, ids_[2] = {}, token_lengths_ = 0, row_lengths_ = 0, seeds_ = 0,
+              counters_ = 0, next_counts_ = 0, rows_ = 0, arrivals_ = 0, confidence_ = 0, stored_condition_ = 0,
+              conditions_ = 0, embedded_ = 0, qkv_ = 0, attended_ = 0, hidden_ = 0, streams_[2] = {}, segments_[2] = {},
+              dense_ = 0, dense_segments_ = 0, logits_ = 0;
   Memory memory_;
   Graph graph_;
 };

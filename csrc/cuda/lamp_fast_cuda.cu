@@ -10,6 +10,7 @@
 
 struct lf_cuda_generator {
   lf::cuda::Generator generator;
+  lf::cuda::Decoder decoder;
 };
 
 struct lf_cuda_plan {
@@ -68,7 +69,7 @@ bool create(lf::ModelFile& file, std::int32_t numbers, lf_cuda_generator** gener
   }
   lf_cuda_generator* const made = new lf_cuda_generator;
   const cuda::Numbers wanted = numbers == LF_CUDA_BFLOAT16 ? cuda::Numbers::bf16 : cuda::Numbers::f32;
-  if (!made->generator.create(file.generator, wanted, error)) {
+  if (!made->generator.create(file.generator, wanted, error) || !made->decoder.create(file, wanted, error)) {
     delete made;
     return false;
   }
@@ -172,6 +173,9 @@ int32_t lf_cuda_generator_get_info(const lf_cuda_generator* generator, lf_cuda_g
     info->codes = generator->generator.codes;
     info->max_tokens = generator->generator.max_tokens;
     info->condition_width = generator->generator.condition_width;
+    info->features = generator->decoder.features;
+    info->joints = generator->decoder.joints;
+    info->frames_of_token = 1 << generator->decoder.stages.size();
     return true;
   });
 }
@@ -183,7 +187,8 @@ int32_t lf_cuda_generator_prepare(const lf_cuda_generator* generator, const lf_c
     lf_cuda_plan* const made = new lf_cuda_plan;
     const cuda::PlanShape shape{params->samples, params->tokens, params->steps, params->guided != 0,
                                 params->dependent_launch != 0};
-    if (!made->plan.create(generator->generator, shape, e)) {
+    const cuda::Decoder* const decoder = params->decodes != 0 ? &generator->decoder : nullptr;
+    if (!made->plan.create(generator->generator, decoder, shape, e)) {
       delete made;
       return false;
     }
@@ -204,7 +209,7 @@ int32_t lf_cuda_plan_launch(lf_cuda_plan* plan, const lf_cuda_request* request, 
     p.samples_of = request->sample_numbers;
     const int top_k = request->top_k == 0 ? (plan->plan.codes() + 9) / 10 : request->top_k;
     p.options = {request->guidance_scale, request->temperature, top_k};
-    return plan->plan.launch(p, request->ids, stream, e);
+    return plan->plan.launch(p, {request->ids, request->features, request->joints}, stream, e);
   });
 }
 

@@ -96,10 +96,11 @@ linear_kernel(const Linear p) {
   wait_for_previous_kernel();
   let_next_kernel_begin();
 
-  int sources[kXCopies], times_of[kXCopies];
+  int sources[kXCopies], times_of[kXCopies], ends[kXCopies];
   for (int i = 0; i < kXCopies; ++i) {
     sources[i] = source(copied_row + i * kRowsAtOnce);
     times_of[i] = sources[i] % p.period;
+    ends[i] = p.lengths != nullptr ? static_cast<int>(p.lengths[sources[i] / p.period]) * p.rows_of_length : p.period;
   }
   const auto copy_x = [&](int chunk) {
     unsigned char* const tile = shared + chunk % S::stages * S::stage_bytes;
@@ -107,7 +108,7 @@ linear_kernel(const Linear p) {
     const int column =
         (chunk - tap * chunks_of_tap) * kPerChunk + copied_unit * (kUnit / static_cast<int>(sizeof(Element)));
     for (int i = 0; i < kXCopies; ++i) {
-      const bool inside = p.taps == 1 || static_cast<unsigned>(times_of[i] + offset) < static_cast<unsigned>(p.period);
+      const bool inside = p.taps == 1 || static_cast<unsigned>(times_of[i] + offset) < static_cast<unsigned>(ends[i]);
       const int row = inside ? sources[i] + (p.taps == 1 ? 0 : offset) : 0;
       copy_async(tile + place(copied_row + i * kRowsAtOnce, copied_unit),
                  static_cast<const Element*>(p.x) + static_cast<std::size_t>(row) * p.x_stride + column, inside);

@@ -32,8 +32,11 @@ struct Linear {
   int rows = 0, inner = 0, outer = 0;    // inner and outer are multiples of kColumnStep
   const std::int32_t* row_of = nullptr;  // (rows,): which row of x and residual; null: the same
 
-  // A convolution: tap i reads the row `first_tap + i * dilation` further on, zeros outside the `period` rows of a sample.
+  // A convolution: tap i reads the row `first_tap + i * dilation` further on, zeros outside the `period` rows of a
+  // sample and, with lengths, at or beyond lengths[sample] * rows_of_length.
   int taps = 1, first_tap = 0, dilation = 1, period = 1;
+  const std::int64_t* lengths = nullptr;
+  int rows_of_length = 1;
   bool relu_input = false;
 
   Norm x_norm;

@@ -91,9 +91,9 @@ typedef struct lf_cuda_decode_step_params {
 
 LF_CUDA_API int32_t lf_cuda_decode_step(const lf_cuda_decode_step_params* params, void* stream, lf_cuda_error* error);
 
-/* ---- A whole request, from its condition to its tokens ---------------------------------------------------------- */
+/* ---- A whole request, from its condition to its joints ---------------------------------------------------------- */
 
-/* The generator of a model file in the GPU's memory; immutable, may be used by any number of plans. */
+/* Generator and decoder of a model file in the GPU's memory; immutable, may be used by any number of plans. */
 typedef struct lf_cuda_generator lf_cuda_generator;
 
 /*
@@ -110,7 +110,7 @@ LF_CUDA_API void lf_cuda_generator_destroy(lf_cuda_generator* generator);
 typedef struct lf_cuda_generator_info {
   uint64_t struct_size;
   int32_t codes, max_tokens, condition_width;
-  int32_t reserved;
+  int32_t features, joints, frames_of_token;
 } lf_cuda_generator_info;
 LF_CUDA_API int32_t lf_cuda_generator_get_info(const lf_cuda_generator* generator, lf_cuda_generator_info* info,
                                                lf_cuda_error* error);
@@ -123,7 +123,7 @@ typedef struct lf_cuda_plan_params {
   int32_t samples, tokens, steps;
   int32_t guided;           /* 0: without the unconditional branch; guidance_scale then counts for nothing */
   int32_t dependent_launch; /* not 0: kernels begin before those in front of them end; compute capability 9.0 and up */
-  int32_t reserved;
+  int32_t decodes;          /* not 0: on to features and joints */
 } lf_cuda_plan_params;
 
 LF_CUDA_API int32_t lf_cuda_generator_prepare(const lf_cuda_generator* generator, const lf_cuda_plan_params* params,
@@ -142,7 +142,10 @@ typedef struct lf_cuda_request {
   float guidance_scale, temperature;
   int32_t top_k; /* 0: a tenth of the codes, rounded up */
   int32_t reserved;
-  int64_t* ids; /* (samples, tokens): receives the tokens, codes + 1 beyond a length */
+  /* Results; each may be NULL. Frames are frames_of_token for each token, zeros at and beyond a length. */
+  int64_t* ids;    /* (samples, tokens): codes, codes + 1 beyond a length */
+  float* features; /* (samples, frames, features), in the data set's units */
+  float* joints;   /* (samples, frames, joints, 3), in metres */
 } lf_cuda_request;
 
 /* One launch of a plan at a time: the next one goes to the same stream, or waits for it. */

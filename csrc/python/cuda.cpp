@@ -85,19 +85,20 @@ class Generator {
 class Plan {
  public:
   Plan(std::shared_ptr<Generator> generator, std::int32_t samples, std::int32_t tokens, std::int32_t steps, bool guided,
-       bool dependent_launch)
+       bool dependent_launch, bool decodes)
       : generator_(std::move(generator)) {
     lf_cuda_plan_params params{};
     params.struct_size = sizeof params;
     params.samples = samples, params.tokens = tokens, params.steps = steps;
-    params.guided = guided, params.dependent_launch = dependent_launch;
+    params.guided = guided, params.dependent_launch = dependent_launch, params.decodes = decodes;
     lf_cuda_plan* made = nullptr;
     checked([&](lf_cuda_error* error) { return lf_cuda_generator_prepare(generator_->get(), &params, &made, error); });
     plan_.reset(made);
   }
 
   void launch(Address condition, Address known, Address lengths, Address seeds, Address sample_numbers,
-              float guidance_scale, float temperature, std::int32_t top_k, Address ids, Address stream) {
+              float guidance_scale, float temperature, std::int32_t top_k, Address ids, Address features,
+              Address joints, Address stream) {
     lf_cuda_request request{};
     request.struct_size = sizeof request;
     request.condition = pointer<const float>(condition);
@@ -106,6 +107,7 @@ class Plan {
     request.sample_numbers = pointer<const std::int64_t>(sample_numbers);
     request.guidance_scale = guidance_scale, request.temperature = temperature, request.top_k = top_k;
     request.ids = pointer<std::int64_t>(ids);
+    request.features = pointer<float>(features), request.joints = pointer<float>(joints);
     checked(
         [&](lf_cuda_error* error) { return lf_cuda_plan_launch(plan_.get(), &request, pointer<void>(stream), error); });
   }
@@ -171,13 +173,16 @@ void bind_cuda(py::module_& parent) {
            "The generator of a file of `lamp-fast export native`, its path or its bytes; numbers: float32 or bfloat16.")
       .def_property_readonly("codes", [](const Generator& self) { return self.info().codes; })
       .def_property_readonly("max_tokens", [](const Generator& self) { return self.info().max_tokens; })
-      .def_property_readonly("condition_width", [](const Generator& self) { return self.info().condition_width; });
+      .def_property_readonly("condition_width", [](const Generator& self) { return self.info().condition_width; })
+      .def_property_readonly("features", [](const Generator& self) { return self.info().features; })
+      .def_property_readonly("joints", [](const Generator& self) { return self.info().joints; })
+      .def_property_readonly("frames_of_token", [](const Generator& self) { return self.info().frames_of_token; });
   py::class_<Plan>(module, "Plan")
-      .def(py::init<std::shared_ptr<Generator>, std::int32_t, std::int32_t, std::int32_t, bool, bool>(),
+      .def(py::init<std::shared_ptr<Generator>, std::int32_t, std::int32_t, std::int32_t, bool, bool, bool>(),
            py::arg("generator"), py::arg("samples"), py::arg("tokens"), py::arg("steps"), py::arg("guided") = true,
-           py::arg("dependent_launch") = false)
+           py::arg("dependent_launch") = false, py::arg("decodes") = false)
       .def("launch", &Plan::launch, py::arg("condition"), py::arg("known"), py::arg("lengths"), py::arg("seeds"),
            py::arg("sample_numbers"), py::arg("guidance_scale"), py::arg("temperature"), py::arg("top_k"),
-           py::arg("ids"), py::arg("stream"))
+           py::arg("ids"), py::arg("features"), py::arg("joints"), py::arg("stream"))
       .def_property_readonly("bytes", &Plan::bytes);
 }

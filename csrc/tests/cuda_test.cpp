@@ -17,6 +17,10 @@
 #include "../cuda/generator.h"
 #include "../cuda/linear.h"
 #include "../cuda/runtime.h"
+#include "lamp_fast_cuda.h"
+#include "model.h"
+#include "motion_features.h"
+#include "tiny_model.h"
 
 namespace {
 
@@ -586,7 +590,7 @@ void generate(RandomModel model, lf::AttentionMode mode, bool exact, lf::cuda::N
   lf::cuda::Generator generator;
   lf::cuda::Plan plan;
   expect(generator.create(g, numbers, error), name + error.text);
-  expect(plan.create(generator, {samples, tokens, steps, guided, true}, error), name + error.text);
+  expect(plan.create(generator, nullptr, {samples, tokens, steps, guided, true}, error), name + error.text);
 
   const std::vector<float> condition = random(samples * g.condition_width);
   std::vector<std::int64_t> known(samples * tokens, codes), lengths, seeds;
@@ -653,7 +657,7 @@ void generate(RandomModel model, lf::AttentionMode mode, bool exact, lf::cuda::N
   const std::vector<std::int64_t> drawn(plan.ids_before(steps), plan.ids_before(steps) + samples * tokens);
   const Device<std::int64_t> ids(samples * tokens);
   for (int again = 0; again < 2; ++again) {
-    expect(plan.launch(request, ids.data(), nullptr, error), name + "the graph runs");
+    expect(plan.launch(request, {ids.data()}, nullptr, error), name + "the graph runs");
     expect(std::equal(drawn.begin(), drawn.end(), ids.data()), name + "the graph gives what its steps give");
   }
   for (int s = 0; s < samples; ++s) {
@@ -667,7 +671,7 @@ void generate(RandomModel model, lf::AttentionMode mode, bool exact, lf::cuda::N
     }
   }
   request.options.top_k = 0;
-  expect(!plan.launch(request, ids.data(), nullptr, error) && error.status == lf::status::invalid_argument,
+  expect(!plan.launch(request, {ids.data()}, nullptr, error) && error.status == lf::status::invalid_argument,
          "top_k is checked");
 }
 
@@ -690,8 +694,95 @@ void generators() {
   const RandomModel model(32, 1, 8, 8, 2, 8, 1, false);
   lf::cuda::Plan plan;
   expect(generator.create(model.weights, Numbers::bf16, error) &&
-             !plan.create(generator, {1, 3, 1, true, false}, error) && error.status == lf::status::invalid_argument,
+             !plan.create(generator, nullptr, {1, 3, 1, true, false}, error) &&
+             error.status == lf::status::invalid_argument,
          "too many tokens are refused");
+}
+
+// A model file through the C interface, from conditions to joints, against the core, one motion at a time.
+void motions(lf::Dtype storage, std::int32_t numbers, std::int32_t steps, bool guided) {
+  constexpr std::int32_t samples = 3, tokens = 13;
+  lf::TinyModel sizes;
+  sizes.storage = storage;
+  const std::vector<unsigned char> file = lf::tiny_model(sizes);
+  lf::Model model;
+  lf::Error core_error;
+  expect(model.read(file.data(), file.size(), lf::Precision::f32, lf::system_allocator(), core_error), core_error.text);
+  const lf::Executor executor;
+  lf::Workspace workspace;
+  expect(workspace.create(model, {}, lf::system_allocator(), core_error), core_error.text);
+
+  lf_cuda_error error{};
+  lf_cuda_generator* generator = nullptr;
+  expect(lf_cuda_generator_create(file.data(), file.size(), numbers, &generator, &error) == LF_CUDA_OK, error.text);
+  lf_cuda_generator_info info{};
+  info.struct_size = sizeof info;
+  expect(lf_cuda_generator_get_info(generator, &info, &error) == LF_CUDA_OK, error.text);
+  expect(info.joints == 22 && info.features == 263 && info.frames_of_token == 4, "what the model makes");
+  lf_cuda_plan_params params{};
+  params.struct_size = sizeof params;
+  params.samples = samples, params.tokens = tokens, params.steps = steps, params.guided = guided, params.decodes = 1;
+  lf_cuda_plan* plan = nullptr;
+  expect(lf_cuda_generator_prepare(generator, &params, &plan, &error) == LF_CUDA_OK, error.text);
+  expect(lf_cuda_plan_bytes(plan) > 0, "a plan has memory");
+
+  const std::size_t frames = 4 * tokens;
+  const auto condition = device(random(samples * info.condition_width));
+  const auto lengths = device(std::vector<std::int64_t>{13, 1, 7});
+  const auto seeds = device(std::vector<std::int64_t>{5, -6, 7}),
+             numbers_of = device(std::vector<std::int64_t>{2, 0, 1});
+  const Device<std::int64_t> ids(samples * tokens);
+  const Device<float> features(samples * frames * info.features), joints(samples * frames * info.joints * 3);
+  lf_cuda_request request{};
+  request.struct_size = sizeof request;
+  request.condition = condition.data(), request.lengths = lengths.data(), request.seeds = seeds.data();
+  request.sample_numbers = numbers_of.data();
+  request.guidance_scale = guided ? 3.0f : 1.0f, request.temperature = 1.1f;
+  request.ids = ids.data(), request.features = features.data(), request.joints = joints.data();
+  expect(lf_cuda_plan_launch(plan, &request, nullptr, &error) == LF_CUDA_OK, error.text);
+
+  const bool exact = numbers == LF_CUDA_FLOAT32;
+  double worst = 0, worst_joint = 0;
+  for (int s = 0; s < samples; ++s) {
+    const std::size_t length = static_cast<std::size_t>(lengths[s]), end = 4 * length;
+    const float* const own = features.data() + s * frames * info.features;
+    lf::GenerationRequest asked;
+    asked.condition = condition.data() + s * info.condition_width, asked.tokens = length;
+    asked.decoding = {
+        static_cast<std::size_t>(steps),          request.guidance_scale, 1.1f, 0, static_cast<std::uint64_t>(seeds[s]),
+        static_cast<std::uint32_t>(numbers_of[s])};
+    lf::Generation generation;
+    expect(generation.begin(model, workspace, executor, asked, core_error), core_error.text);
+    while (generation.advance()) {
+    }
+    if (exact)
+      expect(std::equal(generation.ids(), generation.ids() + length, &ids[s * tokens]), "tokens are the core's");
+    // In bfloat16 other codes may be drawn; what is made of them must agree.
+    std::vector<float> expected(end * info.features), places(end * info.joints * 3);
+    expect(model.decode(workspace, executor, &ids[s * tokens], length, expected.data(), core_error), core_error.text);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      worst = std::max(worst, std::abs(static_cast<double>(own[i]) - expected[i]) / (1 + std::abs(expected[i])));
+    }
+    lf::RootState root;
+    lf::features_to_joints(own, end, lf::kHumanML3D, root, places.data());
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      worst_joint = std::max<double>(worst_joint, std::abs(joints[s * frames * info.joints * 3 + i] - places[i]));
+    }
+    for (std::size_t i = end * info.features; i < frames * info.features; ++i)
+      expect(own[i] == 0, "zeros beyond a length");
+    for (std::size_t n = length; n < tokens; ++n) expect(ids[s * tokens + n] == info.codes + 1, "pads beyond a length");
+  }
+  expect(worst < (exact ? 1e-5 : 0.1), "features are off by " + std::to_string(worst));
+  expect(worst_joint < 1e-4, "joints are off by " + std::to_string(worst_joint));  // sums over frames in another order
+
+  params.struct_size = 1;
+  lf_cuda_plan* none = nullptr;
+  expect(lf_cuda_generator_prepare(generator, &params, &none, &error) == LF_CUDA_ERROR_STRUCT_SIZE && none == nullptr,
+         "a struct of another version is refused");
+  lf_cuda_plan_destroy(plan);
+  lf_cuda_generator_destroy(generator);
+  expect(lf_cuda_generator_create(file.data(), file.size() / 2, numbers, &generator, &error) == LF_CUDA_ERROR_FORMAT,
+         "half a file is refused");
 }
 
 }  // namespace
@@ -703,7 +794,10 @@ int main() {
     attentions();
     decodes();
     lookups();
-    generators();
   }
+  generators();
+  motions(lf::Dtype::f32, LF_CUDA_FLOAT32, 4, true);
+  motions(lf::Dtype::i8, LF_CUDA_FLOAT32, 2, false);
+  motions(lf::Dtype::bf16, LF_CUDA_BFLOAT16, 1, true);
   return failures == 0 ? 0 : 1;
 }

@@ -92,6 +92,20 @@ def test_tokens_are_those_of_the_engine(lamp, batch, tokens, steps, scale):
     assert torch.equal(exact.draw(options, *alone)[0], found[-1])
 
 
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+def test_joints_are_those_of_the_decoder(lamp, dtype, tolerance):
+    from lamp_fast.engine import LampEngine
+    from lamp_fast.engine.native_cuda import CudaGenerator
+
+    condition, ids, lengths, seeds, samples = requests(lamp.config.generator, 3, 33, 2)
+    made = CudaGenerator(lamp, dtype).make(DecodingOptions(2), condition, ids, lengths, seeds, samples)
+    with use_backend("eager"):
+        features, joints = LampEngine(lamp, dtype=torch.float32).decode(made["tokens"], lengths)
+    assert (made["features"] - features).norm() <= tolerance * features.norm()
+    torch.testing.assert_close(made["joints"], joints, rtol=0, atol=tolerance)  # metres
+    assert not made["joints"][1, 4 * int(lengths[1]) :].any()
+
+
 def test_dependent_launches_change_no_bit(lamp):
     from lamp_fast.engine.native_cuda import CudaGenerator
 
