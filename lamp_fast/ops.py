@@ -173,9 +173,22 @@ def _native_codebook_lookup(x: Tensor, codebook: Tensor, precision: str = "ieee"
     from . import _native
 
     try:
-        return torch.from_numpy(_native.codebook_lookup(x.detach().float(), codebook.detach().float()))
+        found = _native.codebook_lookup(x.detach().float(), codebook.detach().float(), torch.get_num_threads())
     except ValueError as error:
         raise LampError(str(error)) from error
+    return torch.from_numpy(found)
+
+
+def _native_residual_codebook_lookup(x: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    from . import _native
+
+    try:
+        codes, quantized = _native.residual_codebook_lookup(
+            x.detach().float(), codebooks.detach().float(), torch.get_num_threads()
+        )
+    except ValueError as error:
+        raise LampError(str(error)) from error
+    return torch.from_numpy(codes), torch.from_numpy(quantized)
 
 
 def _native_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positions: int, num_codes: int) -> Tensor:
@@ -423,7 +436,9 @@ codebook_lookup = Operator(
     check=_check_codebook,
 )
 codebook_sums = Operator(codebook_sums_ref, triton=True, check=_check_codes)
-residual_codebook_lookup = Operator(residual_codebook_lookup_ref, triton=True, check=_check_codebooks)
+residual_codebook_lookup = Operator(
+    residual_codebook_lookup_ref, triton=True, native=_native_residual_codebook_lookup, check=_check_codebooks
+)
 philox_uniform = Operator(philox_uniform_ref, triton=True, native=_native_philox_uniform)
 decode_step = Operator(decode_step_ref, triton=True, native=_native_decode_step, native_cuda=native_cuda.decode_step)
 masked_rows = Operator(masked_rows_ref, triton=True)

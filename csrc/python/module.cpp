@@ -1,30 +1,59 @@
 // lamp_fast._native: the core for Python; the interpreter lock is released while the core works.
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "arrays.h"
 #include "bindings.h"
 #include "codebook.h"
 #include "decode_step.h"
+#include "memory.h"
 #include "philox.h"
 
 namespace lf::python {
 namespace {
 
-Array<std::int64_t> codebook_lookup(const py::object& x, const py::object& codebook) {
+// Below this many products, threads that last for one call cost more than they save.
+constexpr double kProductsWorthThreads = 1e8;
+
+// x (M, D) into codes (L, K, D): indices (M, L), and the sum of each row's codes (M, D) where `quantized` is given.
+void lookup(const Array<float>& x, const float* codes, py::ssize_t levels, py::ssize_t count, std::size_t threads,
+            std::int64_t* indices, float* quantized, const char* operation) {
+  const std::size_t rows = static_cast<std::size_t>(x.shape(0)), width = static_cast<std::size_t>(x.shape(1));
+  const std::size_t number = static_cast<std::size_t>(count), depth = static_cast<std::size_t>(levels);
+  bool complete;
+  {
+    py::gil_scoped_release release;
+    const double products = static_cast<double>(rows * width) * static_cast<double>(number * depth);
+    const Executor executor = products < kProductsWorthThreads ? Executor() : Executor::pool(threads);
+    const Kernels& kernels = best_kernels();
+    Buffer<unsigned char> scratch(codebook_scratch(kernels, executor, number, width, depth), system_allocator());
+    complete = residual_codebook_lookup(kernels, executor, x.data(), rows, codes, depth, number, width, indices, quantized,
+                                        scratch.data());
+  }
+  if (!complete) throw py::value_error(std::string(operation) + ": a row of x holds NaN or an infinity");
+}
+
+Array<std::int64_t> codebook_lookup(const py::object& x, const py::object& codebook, std::size_t threads) {
   const auto rows = contiguous<float>(x, 2, "codebook_lookup: x must be (M, D) float32");
   const auto codes = contiguous<float>(codebook, 2, "codebook_lookup: codebook must be (K, D) float32");
   if (rows.shape(1) != codes.shape(1)) throw py::value_error("codebook_lookup: x and codebook differ in width");
   if (codes.size() == 0) throw py::value_error("codebook_lookup: the codebook is empty");
   Array<std::int64_t> indices(rows.shape(0));
-  std::int64_t* out = indices.mutable_data();
-  bool complete;
-  {
-    py::gil_scoped_release release;
-    complete = lf::codebook_lookup(rows.data(), rows.shape(0), codes.data(), codes.shape(0), codes.shape(1), out);
-  }
-  if (!complete) throw py::value_error("codebook_lookup: a row of x holds NaN or an infinity");
+  lookup(rows, codes.data(), 1, codes.shape(0), threads, indices.mutable_data(), nullptr, "codebook_lookup");
   return indices;
+}
+
+py::tuple residual_codebook_lookup(const py::object& x, const py::object& codebooks, std::size_t threads) {
+  const auto rows = contiguous<float>(x, 2, "residual_codebook_lookup: x must be (M, D) float32");
+  const auto codes = contiguous<float>(codebooks, 3, "residual_codebook_lookup: codebooks must be (L, K, D) float32");
+  if (rows.shape(1) != codes.shape(2)) throw py::value_error("residual_codebook_lookup: x and codebooks differ in width");
+  if (codes.size() == 0) throw py::value_error("residual_codebook_lookup: the codebooks are empty");
+  Array<std::int64_t> indices({rows.shape(0), codes.shape(0)});
+  Array<float> quantized({rows.shape(0), rows.shape(1)});
+  lookup(rows, codes.data(), codes.shape(0), codes.shape(1), threads, indices.mutable_data(), quantized.mutable_data(),
+         "residual_codebook_lookup");
+  return py::make_tuple(indices, quantized);
 }
 
 Array<float> philox_uniform(const py::object& seeds, const py::object& samples, std::uint32_t step,
@@ -94,9 +123,13 @@ py::tuple decode_step(const py::object& logits, const py::object& unconditional,
 }
 
 void bind_operators(py::module_& module) {
-  module.def("codebook_lookup", &codebook_lookup, py::arg("x"), py::arg("codebook"),
+  module.def("codebook_lookup", &codebook_lookup, py::arg("x"), py::arg("codebook"), py::arg("threads") = 1,
              "x (M, D) float32, codebook (K, D) float32 -> (M,) int64, the nearest code by squared Euclidean distance; "
              "the lowest index wins a tie. ValueError: wrong shape or dtype, an empty codebook, x not finite.");
+  module.def("residual_codebook_lookup", &residual_codebook_lookup, py::arg("x"), py::arg("codebooks"),
+             py::arg("threads") = 1,
+             "x (M, D) float32, codebooks (L, K, D) float32 -> codes (M, L) int64, the nearest code of what the levels "
+             "before left, and their sums (M, D) float32. ValueError: as codebook_lookup.");
   module.def("philox_uniform", &philox_uniform, py::arg("seeds"), py::arg("samples"), py::arg("step"),
              py::arg("num_positions"), py::arg("num_codes"),
              "seeds (B,) int64, samples (B,) int64 -> (B, N, K) float32 in [0, 1) by Philox-4x32-10. "

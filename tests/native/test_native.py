@@ -16,6 +16,7 @@ def test_lookup_is_the_nearest_in_float64(rows, codes, width):
     indices = native.codebook_lookup(x, codebook)
     assert indices.dtype == np.int64
     assert np.array_equal(indices, distance.argmin(1).numpy())
+    assert np.array_equal(native.codebook_lookup(x, codebook, threads=3), indices)
 
 
 def test_lookup_takes_arrays_that_are_not_contiguous():
@@ -42,6 +43,19 @@ def test_lookup_takes_arrays_that_are_not_contiguous():
 def test_lookup_refuses(x, codebook, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(").replace(")", r"\)")):
         native.codebook_lookup(x, codebook)
+
+
+@pytest.mark.parametrize("rows, codes, width", [(1, 1, 1), (49, 63, 7), (700, 512, 63)])
+def test_residual_lookup_is_a_lookup_a_level(rows, codes, width):
+    generator = torch.Generator().manual_seed(rows)
+    x, codebooks = torch.randn(rows, width, generator=generator), torch.randn(3, codes, width, generator=generator)
+    indices, quantized = native.residual_codebook_lookup(x, codebooks, threads=3)
+    left, total = x, torch.zeros_like(x)
+    for level, codebook in enumerate(codebooks):
+        expected = native.codebook_lookup(left, codebook)
+        assert np.array_equal(indices[:, level], expected)
+        left, total = left - codebook[expected], total + codebook[expected]
+    assert np.array_equal(quantized, total.numpy())
 
 
 def test_noise_does_not_depend_on_batch_mates_or_length():
