@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.trim:
         clip = editing.trim(clip, *args.trim)
     if args.foot_lock:
-        clip = _locked(clip)
+        clip = locked(clip)
     if args.loop:
         clip = _looped(clip)
     for wanted, edit in ((args.mirror, editing.mirror), (args.in_place, editing.in_place)):
@@ -96,20 +96,21 @@ def _blended(clips, part: float):
     return editing.blend(one, other if other.fps == one.fps else editing.resample(other, one.fps), part)
 
 
-def _locked(clip):
+def locked(clip):
+    """The clip with its feet held; prints what that did."""
     import numpy as np
 
     from lamp_fast.motion.feet import foot_lock, sliding
 
-    locked = foot_lock(clip)
+    result = foot_lock(clip)
     feet = [*clip.skeleton.left_foot, *clip.skeleton.right_foot]
     others = [joint for joint in range(clip.skeleton.num_joints) if joint not in feet]
-    moved = np.linalg.norm(locked.joints - clip.joints, axis=-1)[:, others].mean()
-    before, after = sliding(clip), sliding(locked)
+    moved = np.linalg.norm(result.joints - clip.joints, axis=-1)[:, others].mean()
+    before, after = sliding(clip), sliding(result)
     less = f", {1 - after / before:.0%} less" if before else ""
     print(f"  feet slide {100 * before:.1f} cm/s along the ground, locked {100 * after:.1f} cm/s{less}")
     print(f"  other joints moved {100 * moved:.2f} cm on average")
-    return locked
+    return result
 
 
 def _looped(clip):

@@ -38,6 +38,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same motion")
     parser.add_argument("--num-inference-steps", type=int, default=10)
     parser.add_argument("--guidance-scale", type=float, default=4.0, help="how strongly the words steer")
+    parser.add_argument("--foot-lock", action="store_true", help="hold feet where they stand, steps where they glide")
     parser.add_argument("--model", default="lamp-mini", help="a bundled model or a model folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument(
@@ -54,6 +55,8 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     from lamp_fast import LampPipeline
     from lamp_fast.export import check_output, save
+
+    from .convert_motion import locked
 
     prompt, seconds = _request(args.prompts, args.seconds, args.sequence)
     names = [" then ".join(args.prompts)] if args.sequence else args.prompts
@@ -75,9 +78,10 @@ def run(args: argparse.Namespace) -> int:
     )
     motions = result if isinstance(result, list) else [result]
     timings |= motions[0].timings
+    clips = [locked(motion.clip) for motion in motions] if args.foot_lock else motions
     for path, indices in files:
         began = time.perf_counter()
-        save([motions[i] for i in indices], path)
+        save([clips[i] for i in indices], path)
         timings[path.suffix] = timings.get(path.suffix, 0.0) + time.perf_counter() - began
     _report(motions, [path for path, _ in files], timings)
     return 0

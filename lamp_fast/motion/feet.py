@@ -76,7 +76,8 @@ def foot_lock(clip: Clip) -> Clip:
     """Hold each foot where it stands; knees bend as they must, everything else stays where it is.
 
     A foot near the ground either stands, and moves no further along it, or takes a step: `steps.plan_stands` chooses.
-    Ankle and toe are held each by itself where both are near the ground, else one goes with the other.
+    Ankle and toe are held each by itself where both are near the ground, else one goes with the other. The contacts are
+    told anew, by `standing`.
     """
     joints = clip.joints.astype(np.float64)
     height = heights(clip)
@@ -95,7 +96,8 @@ def foot_lock(clip: Clip) -> Clip:
         bent = bend_leg(joints[:, clip.skeleton.parents[knee]], joints[:, knee], joints[:, ankle], target, front)
         joints[:, toe] += shift[:, 1] + bent[1] - target
         joints[:, knee], joints[:, ankle] = bent
-    return replace(clip, joints=joints)
+    held = replace(clip, joints=joints)
+    return replace(held, contacts=standing(held))
 
 
 def _way(places: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -1,8 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import lamp_fast
+from lamp_fast import LampPipeline
 from lamp_fast.cli.generate import _files, _slug
 from lamp_fast.cli.main import main
+from lamp_fast.motion.feet import sliding
+from lamp_fast.readers.clip import read_clip
 
 
 @pytest.fixture
@@ -62,3 +68,13 @@ def test_names_of_files():
     assert _slug("A person's 2 steps!  Forward…") == "a-person-s-2-steps-forward"
     assert _slug("💃") == "motion" and len(_slug("walk " * 100)) <= 60
     assert [str(p) for p, _ in _files(["walk", "walk"], None)][::3] == ["outputs/walk-1.bvh", "outputs/walk-2.bvh"]
+
+
+def test_feet_are_locked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if not (Path(lamp_fast.__file__).parent / "assets/lamp-mini").is_dir():
+        pytest.skip("lamp-mini is not bundled")
+    assert main(["generate", "a person walks", "--seconds", "2", "--foot-lock", "--output", "m.glb"]) == 0
+    assert "% less" in capsys.readouterr().out
+    free = LampPipeline.from_pretrained("lamp-mini", device="cpu")("a person walks", 2.0).clip
+    assert sliding(read_clip("m.glb")) < 0.4 * sliding(free)
