@@ -81,3 +81,21 @@ def test_godot_module_compiles(tmp_path):
     for path in sources:
         flags = ("-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-fno-exceptions")
         run(tool("c++", "g++", "clang++"), *flags, f"-I{tmp_path}", f"-I{ROOT / 'csrc/include'}", path)
+
+
+def test_c_of_the_guide_compiles(tmp_path):
+    blocks = re.findall(r"```c\n(.*?)```", (ROOT / "docs/embedding.md").read_text(), re.DOTALL)
+    assert len(blocks) > 4
+    game = """
+        #include <stddef.h>
+        #include "lamp_fast.h"
+        void my_log(const char* text);
+        void play(const lf_motion* motion);
+        void* my_aligned_alloc(uint64_t bytes, uint64_t alignment);
+        void game(float* positions, float* rotations, float share, double game_seconds);
+        void game(float* positions, float* rotations, float share, double game_seconds) {
+    """
+    source = tmp_path / "game.c"
+    source.write_text(game + "".join(blocks) + "}\n")
+    flags = ("-std=c99", "-pedantic", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers")
+    run(tool("cc", "gcc", "clang"), *flags, f"-I{ROOT / 'csrc/include'}", source)
