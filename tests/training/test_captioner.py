@@ -97,3 +97,29 @@ def test_what_cannot_be_trained_gets_a_sentence(data, train, capsys):
     assert train("captioner", steps="2") == 0
     assert train("captioner", "--prompt", "a man is", steps="2") == 2
     assert "other prompt" in capsys.readouterr().err
+
+
+def test_a_projection_starts_with_what_the_motion_says(tiny_lamp, tiny_language_model):
+    """Of two kinds of motion with a text each, every query says the mean of its text's words before any training."""
+    import torch
+
+    from lamp_fast.checkpoints.captioner import open_language_model
+    from lamp_fast.config import CaptionerConfig
+    from lamp_fast.data.encoded import EncodedClip
+    from lamp_fast.models.llm_captioner import LlmCaptioner
+    from lamp_fast.training.captioner import start_projection
+
+    config = CaptionerConfig(tiny_lamp.config.language_motion, str(tiny_language_model))
+    captioner = LlmCaptioner(config, *open_language_model(tiny_language_model)).eval()
+    captioner.language_motion.load_state_dict(tiny_lamp.language_motion.state_dict())
+    draw = torch.Generator().manual_seed(0)
+    kinds = torch.randn(2, 1, 16, generator=draw).mul(3).expand(-1, 7, -1)
+    latents = [kinds[i % 2] + 0.1 * torch.randn(7, 16, generator=draw) for i in range(12)]
+    start_projection(captioner, [EncodedClip(x, torch.zeros(7).long(), (TEXTS[i % 2],)) for i, x in enumerate(latents)])
+
+    ids, mask = captioner.tokenize(TEXTS)
+    words = captioner.llm.get_input_embeddings()(ids) * mask[..., None]
+    wanted = (words.sum(1) / mask.sum(1, keepdim=True))[:, None]
+    with torch.no_grad():
+        said = captioner.prefix(torch.stack(latents[:2]), None)
+    assert ((said - wanted).norm(dim=-1) < 0.3 * (wanted[0] - wanted[1]).norm()).all()
