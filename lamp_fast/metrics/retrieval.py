@@ -119,7 +119,9 @@ def _distinct_texts(embedder: LampEmbedder, clips: Sequence[Clip]) -> dict[str, 
     texts = sorted({text for clip in clips for text in clip.texts})
     motions = [torch.from_numpy(clip.features) for clip in clips]
     scores = best_query(embedder.texts([Caption(text) for text in texts]), embedder.queries(motions))
-    relevant = torch.tensor([[text in clip.texts for clip in clips] for text in texts])
+    relevant, rows = torch.zeros(scores.shape, dtype=torch.bool), {text: i for i, text in enumerate(texts)}
+    for column, clip in enumerate(clips):
+        relevant[[rows[text] for text in clip.texts], column] = True
     found = recall(torch.from_numpy(scores), relevant)
     shares = {"R@1": found.recall_at_1, "R@5": found.recall_at_5, "R@10": found.recall_at_10}
     row = {name: 100 * share for name, share in shares.items()} | {"MedR": found.median_rank, "of": found.motions}
