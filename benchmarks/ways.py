@@ -12,6 +12,7 @@ With a new prompt its text goes in front, in each way's own precision; the relea
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import cache
 from typing import Protocol
@@ -28,6 +29,7 @@ from lamp_fast.kernels.philox import philox_uniform_ref
 from lamp_fast.models.decoding import DecodingOptions, generate
 from lamp_fast.models.lamp import Lamp
 from lamp_fast.models.masking import cosine_schedule, masked_count
+from lamp_fast.models.quantization import Numbers
 from lamp_fast.reference import masked_transformer, vq
 
 SEED, GUIDANCE = 0, 4.0
@@ -115,24 +117,36 @@ class Eager:
 
 
 @cache
-def engine_of(lamp: Lamp, dtype: torch.dtype) -> LampEngine:
-    return LampEngine(lamp, dtype=dtype)
+def engine_of(lamp: Lamp, dtype: torch.dtype, weights: Numbers | None = None, backend: str | None = None) -> LampEngine:
+    with nullcontext() if backend is None else use_backend(backend):
+        return LampEngine(lamp, dtype=dtype, weights=weights)
 
 
 class Engine:
-    def __init__(self, lamp: Lamp, batch: int, steps: int, dtype: torch.dtype):
-        self.lamp, self.steps, self.dtype = lamp, steps, dtype
+    def __init__(
+        self,
+        lamp: Lamp,
+        batch: int,
+        steps: int,
+        dtype: torch.dtype,
+        weights: Numbers | None = None,
+        backend: str | None = None,
+    ):
+        self.lamp, self.steps, self.dtype, self.backend = lamp, steps, dtype, backend
+        self.numbers = dtype, weights
         self.lengths = [lamp.config.generator.max_tokens] * batch
         self.checks = {"float32": (lambda asked: self._run(asked, steps, torch.float32)[0], steps)}
-        if dtype != torch.float32:
-            self.checks["one step"] = (lambda asked: self._run(asked, 1, dtype)[0], 1)
+        if self.numbers != (torch.float32, None):
+            self.checks["one step"] = (lambda asked: self._run(asked, 1, *self.numbers)[0], 1)
 
     def __call__(self, asked: Asked) -> tuple[Tensor, Tensor]:
-        return self._run(asked, self.steps, self.dtype)
+        return self._run(asked, self.steps, *self.numbers)
 
-    def _run(self, asked: Asked, steps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        options = DecodingOptions(steps, GUIDANCE)
-        motions = engine_of(self.lamp, dtype).generate(asked, self.lengths, options, seed=SEED)
+    def _run(
+        self, asked: Asked, steps: int, dtype: torch.dtype, weights: Numbers | None = None
+    ) -> tuple[Tensor, Tensor]:
+        options, engine = DecodingOptions(steps, GUIDANCE), engine_of(self.lamp, dtype, weights, self.backend)
+        motions = engine.generate(asked, self.lengths, options, seed=SEED)
         return motions.tokens, motions.features
 
 
@@ -189,6 +203,8 @@ class CompiledGraph:
 
     def __call__(self, asked: Asked) -> tuple[Tensor, Tensor]:
         self._take(asked)
+        if self.lengths.device.type == "cpu":
+            return self.run()
         if self.graph is None:
             self._capture()
         self.graph.replay()
