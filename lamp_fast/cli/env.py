@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     for name, status in report["backends"].items():
         print(f"backend {name:8} {'works' if status['works'] else 'no':5} {status['reason']}")
     print(f"{'chosen':16} {report['chosen backend']}")
+    print(f"{'engine on a CPU':16} {report['engine on a CPU']}")
     return 0
 
 
@@ -39,8 +40,9 @@ def collect() -> dict:
     """The report as plain JSON values."""
     import torch
 
-    from lamp_fast.backend import available, current_backend
+    from lamp_fast.backend import Backend, asked_backend, available, current_backend
 
+    native = available()[Backend.NATIVE].works and asked_backend() in (None, Backend.NATIVE)
     bundled = files("lamp_fast") / "assets" / "lamp-mini" / "config.json"
     return {
         "lamp_fast": __version__,
@@ -54,6 +56,7 @@ def collect() -> dict:
             name.value: {"works": status.works, "reason": status.reason} for name, status in available().items()
         },
         "chosen backend": current_backend().value,
+        "engine on a CPU": "native core" if native else "PyTorch",
     }
 
 
