@@ -28,8 +28,8 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--in-place", action="store_true", help="on the spot, without root motion")
     parser.add_argument("--root-joint", action="store_true", help="a joint on the ground carries path and heading")
     parser.add_argument("--retarget", type=Path, metavar="CHARACTER", help="a humanoid skeleton, .bvh or .glb, to move")
-    parser.add_argument("--mapping", type=Path, metavar="FILE", help="where the joints of IN are, if names do not tell")
-    parser.add_argument("--target-mapping", type=Path, metavar="FILE", help="the same for CHARACTER")
+    parser.add_argument("--map", type=Path, metavar="FILE", help="where the joints of IN are, if names do not tell")
+    parser.add_argument("--target-map", type=Path, metavar="FILE", help="the same for CHARACTER")
     parser.add_argument("--body-model", type=Path, metavar="FOLDER", help="SMPL's .npz models, to read AMASS")
     parser.add_argument("--smpl", action="store_true", help="write SMPL poses as AMASS .npz; needs --body-model")
     parser.set_defaults(run=run)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from lamp_fast.motion import editing
 
     check_output(args.output)
-    target = read_target(args.retarget, args.target_mapping) if args.retarget else None
+    target = read_target(args.retarget, args.target_map) if args.retarget else None
     if target and (args.coordinates != "gltf" or args.channel_order):
         raise LampError("a character keeps its own; leave --coordinates and --channel-order out")
     if args.smpl and (args.body_model is None or args.output.suffix.lower() != ".npz" or target):
@@ -84,7 +84,7 @@ def _read(path: Path, args: argparse.Namespace):
     from lamp_fast.readers.motion import split_clip
 
     file, clip = split_clip(path)
-    return read_clip(file, body=args.mapping, body_model=args.body_model, clip=clip)
+    return read_clip(file, body=args.map, body_model=args.body_model, clip=clip)
 
 
 def _blended(clips, part: float):

@@ -26,7 +26,7 @@ def add_parser(subparsers) -> None:
         metavar="FILE",
         help="motions (FILE#NAME of many)",
     )
-    parser.add_argument("--body", type=Path, help="a mapping for a skeleton that is not recognised")
+    parser.add_argument("--map", type=Path, help="a mapping for a skeleton that is not recognised")
     parser.add_argument("--body-model", type=Path, help="for AMASS: the folder of the body model")
     parser.add_argument("--fps", type=float, help="frames a second, where a file does not tell")
     parser.add_argument("--export", type=Path, metavar="PAGE", help="write one .html page that plays offline, and end")
@@ -89,7 +89,7 @@ def _read(path: Path, args: argparse.Namespace) -> Clip:
     from lamp_fast.readers.motion import read_motion, split_clip
 
     path, clip = split_clip(path)
-    motion = read_motion(path, body=args.body, body_model=args.body_model, fps=args.fps, clip=clip)
+    motion = read_motion(path, body=args.map, body_model=args.body_model, fps=args.fps, clip=clip)
     return replace(motion, **told(path, motion, clip))
 
 

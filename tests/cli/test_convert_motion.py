@@ -1,4 +1,5 @@
 import json
+import re
 import struct
 
 import numpy as np
@@ -86,6 +87,21 @@ def test_two_at_once(convert):
     np.testing.assert_allclose(read_clip("n.npz").joints, clip().joints[:59], atol=1e-4)
     convert("m.npz", "other.bvh", "n.npz", "--blend", "0.5")
     assert len(read_clip("n.npz")) == 59  # the frames that both have
+
+
+def test_a_skeleton_with_a_map(convert, tmp_path):
+    """Joints of strange names, to be read and to be moved."""
+    convert("m.npz", "strange.bvh")
+    text = (tmp_path / "strange.bvh").read_text()
+    names = [line.split()[1] for line in text.splitlines() if line.split()[0] in ("ROOT", "JOINT")]
+    for i, name in enumerate(names):
+        text = re.sub(rf"(ROOT|JOINT) {name}\n", rf"\1 x{i}\n", text)
+    (tmp_path / "strange.bvh").write_text(text)
+    joints = {joint: f"x{names.index(joint)}" for joint in HUMANML3D.joint_names}
+    (tmp_path / "map.json").write_text(json.dumps({"joints": joints}))
+    convert("strange.bvh", "n.npz", "--map", "map.json")
+    np.testing.assert_allclose(read_clip("n.npz").joints, clip().joints, atol=1e-4)
+    convert("m.npz", "moved.bvh", "--retarget", "strange.bvh", "--target-map", "map.json")
 
 
 def test_one_of_several(convert):

@@ -62,7 +62,8 @@ def nan_file(folder):
 
 BAD = {
     "missing file": (lambda folder: ["no.bvh", "--export", "a.html"], "no.bvh is no file"),
-    "unknown kind": (lambda folder: ["walk.fbx"], "cannot tell what walk.fbx is"),
+    "unknown kind": (lambda folder: ["walk.mov"], "cannot tell what walk.mov is"),
+    "FBX": (lambda folder: ["walk.fbx"], "export it as .glb or .bvh"),
     "NaN": (lambda folder: [nan_file(folder), "--export", "a.html"], "NaN or infinite joints"),
     "nothing to export": (lambda folder: ["--export", "a.html"], "give FILEs"),
     "not a page": (lambda folder: ["walk.bvh", "--export", "a.gif"], "does not end in .html"),
