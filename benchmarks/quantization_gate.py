@@ -52,7 +52,7 @@ from lamp_fast.models.quantization import SCHEMES, quantize_generator, quantize_
 from lamp_fast.motion.features import features_to_joints
 
 # Multiples of bfloat16's KL; docs/quantization.md says why.
-BOUNDS = {"w8a16-int8": 1.5, "w8a8-int8": 2.0, "w8a16-fp8": 5.0, "native bf16": 1.2, "native int8": 2.0}
+BOUNDS = {"w8a16-int8": 1.5, "w8a8-int8": 2.0, "w8a16-fp8": 5.0, "native bf16": 0.1, "native int8": 1.0}
 
 
 @dataclass
