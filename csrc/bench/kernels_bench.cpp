@@ -223,7 +223,7 @@ int main(int argc, char** argv) {
   std::printf("%s, one thread\n", lf::isa_name(kernels.isa));
   measure_peaks();
   // Two branches of 50 rows through one layer: queries, keys and values; attention's output; up; down; then the head.
-  for (const std::size_t width : {384, 512}) {
+  for (const std::size_t width : {256, 384, 512}) {
     products(kernels, 100, width, 3 * width, lf::Activation::none);
     products(kernels, 100, width, width, lf::Activation::none);
     products(kernels, 100, width, 1024, lf::Activation::none);
@@ -233,6 +233,7 @@ int main(int argc, char** argv) {
   products(kernels, 49, 512, 512, lf::Activation::none);
   products(kernels, 196, 1536, 512, lf::Activation::none);
   products(kernels, 1, 768, 2048, lf::Activation::none);
+  attentions(kernels, 2, 50, 4, 64);
   attentions(kernels, 2, 50, 6, 64);
   attentions(kernels, 2, 50, 8, 64);
   attentions(kernels, 1, 196, 8, 64);
