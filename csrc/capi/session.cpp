@@ -342,15 +342,25 @@ void lf_session::finish(Slot& slot, const Error& error) noexcept {
 }
 
 void lf_session::wait_until_done(const Slot& slot) noexcept {
-  if (params_.threading == LF_THREADING_CALLER) {
-    while (!slot.is_done()) {
-      if (pump(0) == LF_PENDING) continue;
-      if (!slot.is_done()) std::this_thread::yield();  // another thread is pumping
-    }
+  const auto is_done = [&] { return slot.is_done(); };
+  if (params_.threading == LF_THREADING_WORKER) {
+    std::unique_lock<std::mutex> lock(finished_mutex_);
+    finished_.wait(lock, is_done);
     return;
   }
-  std::unique_lock<std::mutex> lock(finished_mutex_);
-  finished_.wait(lock, [&] { return slot.is_done(); });
+  while (!is_done()) {
+    if (work_if_nobody_does()) continue;
+    // Another thread is pumping; it may stop at any time.
+    std::unique_lock<std::mutex> lock(finished_mutex_);
+    finished_.wait_for(lock, std::chrono::milliseconds(1), is_done);
+  }
+}
+
+bool lf_session::work_if_nobody_does() noexcept {
+  if (working_.exchange(true, std::memory_order_acquire)) return false;
+  const bool did = work();
+  working_.store(false, std::memory_order_release);
+  return did;
 }
 
 lf_status lf_session::pump(std::uint64_t max_microseconds) noexcept {

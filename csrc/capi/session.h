@@ -100,6 +100,7 @@ struct lf_session {
 
   // One stage of work; false when there is none. For whoever holds `working_`.
   bool work() noexcept;
+  bool work_if_nobody_does() noexcept;
   void finish(Slot& slot, const lf::Error& error) noexcept;
   void log(lf_log_level level, const char* text) const noexcept;
 
