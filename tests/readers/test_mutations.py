@@ -22,7 +22,7 @@ from lamp_fast.readers.clip import read_clip
 
 MUTATIONS = int(os.environ.get("LAMP_FAST_MUTATIONS", "5"))
 FRAMES = 12  # of a raw take, so that its header is what most mutations meet
-SECONDS = 20.0  # for one file, on a slow machine
+SECONDS = 20.0  # of the processor, for one file: a machine that is busy with others takes longer
 GIGABYTE = 1 << 30
 RAW = (
     "bn_1_bow_active_001 bn_2_raise-up-both-hands_active_044 bn_2_raise-up-both-hands_masculine_014 "
@@ -118,13 +118,13 @@ def test_mutations_are_read_or_refused(name, request, tmp_path):
             path.write_bytes(content)
         path = [file, *beside][which]
         path.write_bytes(mutated(whole[path], changes))
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             clip = read_clip(file)
             assert np.isfinite(clip.joints).all()
         except LampError as error:
             assert len(str(error)) < 1000 and "\n" not in str(error)
-        assert time.perf_counter() - started < SECONDS
+        assert time.process_time() - started < SECONDS
 
     mutate()
 
