@@ -226,7 +226,7 @@ typedef struct lf_session_params {
 
 LF_API lf_status lf_session_params_init(lf_session_params* params);
 
-/* The size and alignment of the arena that holds a session of these params; what is in it besides is left unused. */
+/* The size and alignment of the arena that a session of these params needs. */
 LF_API lf_status lf_session_memory(lf_model* model, const lf_session_params* params, uint64_t* bytes,
                                    uint64_t* alignment, lf_error* error);
 
