@@ -144,8 +144,7 @@ void linear_layers(const Kernels& kernels) {
     weight.outputs = c.outputs;
     weight.inputs = c.inputs;
     weight.bias = bias.data();
-    weight.norm_scale = scale.data();
-    weight.norm_shift = shift.data();
+    if (c.stats) weight.norm_scale = scale.data(), weight.norm_shift = shift.data();
 
     for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
       const std::vector<float> got = run_linear(kernels, one, precision, c, x, residual, stats, gathered, weight);
