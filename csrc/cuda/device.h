@@ -41,7 +41,7 @@ LF_DEVICE int block_x() { return static_cast<int>(blockIdx.x); }
 LF_DEVICE int block_y() { return static_cast<int>(blockIdx.y); }
 LF_DEVICE int block_z() { return static_cast<int>(blockIdx.z); }
 
-extern __shared__ unsigned char lf_cuda_shared[];
+extern __shared__ __align__(128) unsigned char lf_cuda_shared[];
 LF_DEVICE unsigned char* shared_memory() { return lf_cuda_shared; }
 
 LF_DEVICE void block_barrier() { __syncthreads(); }

@@ -10,7 +10,7 @@
 namespace lf::cuda {
 namespace {
 
-constexpr int kMostRows = 1 << 24;
+constexpr int kMostRows = 1 << 21;  // of any stage; a grid has 65,535 rows of tiles at most
 
 }  // namespace
 
@@ -221,7 +221,8 @@ bool Plan::linear(Linear p, int which, void* stream, Error& error) const {
   p.weight_scale = vector(packed.weight_scale), p.bias = vector(packed.bias), p.fold = vector(packed.fold);
   p.norm_scale = vector(packed.norm_scale), p.norm_shift = vector(packed.norm_shift);
   if (p.norm_scale == nullptr) p.residual_norm = {};
-  return run<Element>(p, tile_for(p, processors_), stream, shape_.dependent_launch, error);
+  const bool dependent = shape_.dependent_launch && which != generator_->condition;  // which is the first
+  return run<Element>(p, tile_for(p, processors_), stream, dependent, error);
 }
 
 template <typename Element>
