@@ -144,7 +144,7 @@ LF_API lf_status lf_model_params_init(lf_model_params* params);
 /*
  * Reads a file of `lamp-fast export native`. Everything in it is checked before it is used, so any file may be given.
  * params may be NULL for the defaults. The model is freed by lf_model_release.
- * LF_ERROR_FILE, LF_ERROR_FORMAT, LF_ERROR_NO_MEMORY.
+ * LF_ERROR_FILE, LF_ERROR_FORMAT, LF_ERROR_OUT_OF_MEMORY.
  */
 LF_API lf_status lf_model_load(const char* path, const lf_model_params* params, lf_model** model, lf_error* error);
 

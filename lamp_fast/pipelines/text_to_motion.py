@@ -29,6 +29,10 @@ from .output import MotionOutput, Segment
 from .request import Limits, Prompts, SegmentRequest, parse
 from .tracks import Track, draw_tracks
 
+# The decoder takes what lies outside a motion as zeros, which jerks its first and last frames. So the first and last
+# token are decoded so many times more, and those frames are cut off.
+EDGE_TOKENS = 2
+
 
 class LampPipeline:
     """Motion from words.
@@ -148,10 +152,16 @@ class LampPipeline:
 
     def _decode(self, tracks: list[Track]) -> list[np.ndarray]:
         """-> features (T, F) of every track."""
-        lengths = [len(track.tokens) for track in tracks]
-        features, _ = self.engine.decode(pad_sequence([track.tokens for track in tracks], batch_first=True), lengths)
-        frames = [FRAMES_PER_TOKEN * length for length in lengths]
-        return [motion[:n] for motion, n in zip(features.cpu().numpy(), frames, strict=True)]
+        extended = [
+            torch.cat([tokens[:1].expand(EDGE_TOKENS), tokens, tokens[-1:].expand(EDGE_TOKENS)])
+            for tokens in (track.tokens for track in tracks)
+        ]
+        features, _ = self.engine.decode(pad_sequence(extended, batch_first=True), [len(tokens) for tokens in extended])
+        edge = EDGE_TOKENS * FRAMES_PER_TOKEN
+        return [
+            motion[edge : FRAMES_PER_TOKEN * len(tokens) - edge]
+            for motion, tokens in zip(features.cpu().numpy(), extended, strict=True)
+        ]
 
     @contextmanager
     def _timed(self, stage: str, timings: dict[str, float]) -> Iterator[None]:
