@@ -96,7 +96,7 @@ bool Composer::draw(Draw what, const float* condition, const std::int64_t* known
   request.decoding.seed = params.seed;
   request.decoding.sample = what == Draw::passage ? kPassageSample : 0;
   request.decodes = what != Draw::segment && what != Draw::passage;
-  request.edge_tokens = question_->stream != nullptr || what == Draw::between ? kEdgeTokens : 0;
+  request.edge_tokens = kEdgeTokens;
   return generation_.begin(model_, workspace_, executor_, request, error);
 }
 
