@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     for name, work in list(operators.items())[:SHOWN]:
         floor = peaks.floor_ms(work.flops, work.bytes, numbers)
         print(_row(name, work.calls, work.flops, work.bytes, work.ms, floor))
+    if lamp.device.type == "cpu" and pipe.engine.native_reason is None:
+        print("the native core shows its stages only; with LAMP_FAST_BACKEND=eager PyTorch shows every operator")
     print(f"written to {args.output}; open it in ui.perfetto.dev or chrome://tracing")
     return 0
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from lamp_fast.backend import Backend, available, use_backend
 from lamp_fast.cli.main import main
 
 
@@ -14,15 +15,34 @@ def model(tiny_folder):
     return ["--model", str(tiny_folder), "--device", "cpu", "--num-inference-steps", "2"]
 
 
-def test_profile(model, tmp_path, capsys):
+def profiled(model, tmp_path, capsys) -> str:
+    """What `lamp-fast profile` printed, once the trace and the stages in it have been looked at."""
     path = tmp_path / "new" / "trace.json"
     assert main(["profile", *model, "--batch", "2", "--prompt", "a person walks", "--output", str(path)]) == 0
     names = {event.get("name") for event in json.loads(path.read_text())["traceEvents"]}
     assert {"text", "tokens", "features", "joints"} <= names
-    table = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
-    for name in ("text", "tokens", "features", "aten::addmm"):
-        _, calls, gflop, megabytes, ms, share = table[name]
-        assert int(calls) >= 1 and float(gflop) >= 0 and float(megabytes) > 0 and float(ms) > 0 and share.endswith("%")
+    printed = capsys.readouterr().out
+    for name in ("text", "tokens", "features"):
+        check_row(printed, name)
+    return printed
+
+
+def check_row(printed: str, name: str) -> None:
+    row = next(line.split() for line in printed.splitlines() if line.split()[0] == name)
+    _, calls, gflop, megabytes, ms, share = row
+    assert int(calls) >= 1 and float(gflop) >= 0 and float(megabytes) > 0 and float(ms) > 0 and share.endswith("%")
+
+
+def test_profile_of_pytorch(model, tmp_path, capsys):
+    with use_backend("eager"):
+        printed = profiled(model, tmp_path, capsys)
+    check_row(printed, "aten::addmm")
+    assert "native core" not in printed
+
+
+@pytest.mark.skipif(not available()[Backend.NATIVE].works, reason="the native module is not built")
+def test_profile_of_the_native_core(model, tmp_path, capsys):
+    assert "LAMP_FAST_BACKEND=eager" in profiled(model, tmp_path, capsys)
 
 
 def test_bench(model, tmp_path, capsys, monkeypatch):
