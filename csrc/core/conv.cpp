@@ -25,7 +25,7 @@ void Conv::run(const Executor& executor, const LinearInput& in, std::size_t rows
 
 UpsampleConv::UpsampleConv(const Kernels& kernels, Precision precision, const StoredWeight& weight,
                            const Allocator& allocator) {
-  const std::size_t size = weight.type == StoredWeight::Type::f32 ? 4 : weight.type == StoredWeight::Type::bf16 ? 2 : 1;
+  const std::size_t size = size_of(weight.type);
   for (std::size_t phase = 0; phase < 2; ++phase) {
     StoredWeight part = weight;
     part.data = static_cast<const unsigned char*>(weight.data) +

@@ -29,30 +29,10 @@ T read(const void* data, std::size_t i) noexcept {
   return value;
 }
 
-float widen(std::uint16_t bf16) noexcept {
-  const std::uint32_t bits = static_cast<std::uint32_t>(bf16) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-// `count` numbers of the weight from `first` on, of row `row`, as float.
-void read_floats(const StoredWeight& weight, std::size_t row, std::size_t first, std::size_t count, float* out) noexcept {
-  switch (weight.type) {
-    case StoredWeight::Type::f32:
-      std::memcpy(out, static_cast<const unsigned char*>(weight.data) + first * sizeof(float), count * sizeof(float));
-      return;
-    case StoredWeight::Type::bf16:
-      for (std::size_t i = 0; i < count; ++i) out[i] = widen(read<std::uint16_t>(weight.data, first + i));
-      return;
-    case StoredWeight::Type::i8: {
-      const float scale = read<float>(weight.scale, row);
-      for (std::size_t i = 0; i < count; ++i) {
-        out[i] = scale * static_cast<float>(read<std::int8_t>(weight.data, first + i));
-      }
-      return;
-    }
-  }
+// Row `row` of `count` numbers, as float.
+void read_row(const StoredWeight& weight, std::size_t row, std::size_t count, float* out) noexcept {
+  const float scale = weight.type == Dtype::i8 ? read<float>(weight.scale, row) : 1.0f;
+  widen(weight.type, weight.data, row * count, count, scale, out);
 }
 
 Buffer<float> padded(const float* values, std::size_t count, std::size_t size, const Allocator& allocator) {
@@ -167,10 +147,10 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
       unsigned char* row = rows.data() + i * stride * size;
       if (format_ == Format::u8) {
         const unsigned char* numbers = static_cast<const unsigned char*>(weight.data) + from;
-        if (weight.type == StoredWeight::Type::i8) {
+        if (weight.type == Dtype::i8) {
           scale_[o] = read<float>(weight.scale, o);
         } else {
-          read_floats(weight, o, from, count, floats.data());
+          read_row(weight, o, count, floats.data());
           scale_[o] = kernels.quantize(floats.data(), count, quantized.data());
           numbers = reinterpret_cast<const unsigned char*>(quantized.data());
         }
@@ -179,7 +159,7 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
         fold_[o] = scale_[o] * static_cast<float>(sum);
         for (std::size_t tap = 0; tap < taps_; ++tap) std::memcpy(row + tap * tap_stride, numbers + tap * inputs_, inputs_);
       } else {
-        read_floats(weight, o, from, count, floats.data());
+        read_row(weight, o, count, floats.data());
         for (std::size_t tap = 0; tap < taps_; ++tap) {
           kernels.convert(floats.data() + tap * inputs_, inputs_, format_, row + tap * tap_stride * size);
         }

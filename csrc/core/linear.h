@@ -12,6 +12,7 @@
 #include "executor.h"
 #include "kernels.h"
 #include "memory.h"
+#include "weights.h"
 
 namespace lf {
 
@@ -86,8 +87,7 @@ class LinearInput {
 
 // A weight as a file stores it, row after row.
 struct StoredWeight {
-  enum class Type : std::uint8_t { f32, bf16, i8 };
-  Type type = Type::f32;
+  Dtype type = Dtype::f32;        // f32, bf16 or i8
   const void* data = nullptr;     // (outputs, inputs); convolutions: (outputs, taps, inputs)
   const float* scale = nullptr;   // (outputs), i8 only
   std::size_t outputs = 0, inputs = 0, taps = 1;

@@ -1,16 +1,11 @@
 #include "stored.h"
 
-#include <cstdint>
-#include <cstring>
-
 namespace lf {
 
 StoredWeight stored(const LinearWeights& weights) noexcept {
   const WeightMatrix& matrix = weights.matrix;
   StoredWeight result;
-  result.type = matrix.dtype == Dtype::bf16 ? StoredWeight::Type::bf16
-                : matrix.dtype == Dtype::i8 ? StoredWeight::Type::i8
-                                            : StoredWeight::Type::f32;
+  result.type = matrix.dtype;
   result.data = matrix.data;
   result.scale = matrix.scale;
   result.outputs = matrix.rows;
@@ -42,23 +37,8 @@ StoredWeight stored(const UpsampleWeights& weights) noexcept {
 }
 
 void widened_row(const WeightMatrix& matrix, std::size_t row, float* out) noexcept {
-  const unsigned char* data =
-      static_cast<const unsigned char*>(matrix.data) + row * matrix.columns * size_of(matrix.dtype);
-  if (matrix.dtype == Dtype::f32) {
-    std::memcpy(out, data, matrix.columns * sizeof(float));
-  } else if (matrix.dtype == Dtype::bf16) {
-    for (std::size_t i = 0; i < matrix.columns; ++i) {
-      std::uint16_t half;
-      std::memcpy(&half, data + 2 * i, sizeof half);
-      const std::uint32_t bits = std::uint32_t{half} << 16;
-      std::memcpy(out + i, &bits, sizeof bits);
-    }
-  } else {
-    const float scale = matrix.scale[row];
-    for (std::size_t i = 0; i < matrix.columns; ++i) {
-      out[i] = static_cast<float>(static_cast<std::int8_t>(data[i])) * scale;
-    }
-  }
+  const float scale = matrix.dtype == Dtype::i8 ? matrix.scale[row] : 1.0f;
+  widen(matrix.dtype, matrix.data, row * matrix.columns, matrix.columns, scale, out);
 }
 
 }  // namespace lf

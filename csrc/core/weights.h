@@ -8,6 +8,9 @@ namespace lf {
 
 enum class Dtype : std::uint8_t { f32, bf16, i8, u8 };
 
+// `count` numbers of `data` (f32, bf16 or i8 with its scale) from number `first` on, as float; data of any alignment.
+void widen(Dtype dtype, const void* data, std::size_t first, std::size_t count, float scale, float* out) noexcept;
+
 constexpr std::size_t size_of(Dtype dtype) noexcept { return dtype == Dtype::f32 ? 4 : dtype == Dtype::bf16 ? 2 : 1; }
 
 // (rows, columns), row after row: f32, bf16, or i8 with value = i8 * scale[row].

@@ -247,10 +247,10 @@ void stored_weights(const Kernels& kernels) {
   call.out = lf::float_rows(out, outputs);
   lf::StoredWeight weight;
   weight.outputs = outputs, weight.inputs = inputs;
-  weight.type = lf::StoredWeight::Type::bf16, weight.data = narrow.data();
+  weight.type = lf::Dtype::bf16, weight.data = narrow.data();
   lf::Linear(kernels, Precision::f32, weight, lf::system_allocator()).run(executor, in, call);
   for (std::size_t o = 0; o < outputs; ++o) expect(out[o] == from_bf16(narrow[o * inputs + 3]), "bf16 is read as it is");
-  weight.type = lf::StoredWeight::Type::i8, weight.data = eight.data(), weight.scale = scale.data();
+  weight.type = lf::Dtype::i8, weight.data = eight.data(), weight.scale = scale.data();
   lf::Linear(kernels, Precision::f32, weight, lf::system_allocator()).run(executor, in, call);
   for (std::size_t o = 0; o < outputs; ++o) {
     expect(out[o] == scale[o] * static_cast<float>(eight[o * inputs + 3]), "int8 times its scale");
