@@ -1,21 +1,13 @@
 // What Python tests cannot see: the core alone, without Python and without the C interface.
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <vector>
 
 #include "codebook.h"
+#include "expect.h"
 #include "philox.h"
 
 namespace {
-
-int failures = 0;
-
-void expect(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
 
 // Known answers published with the generator (Random123, kat_vectors).
 void philox_known_answers() {

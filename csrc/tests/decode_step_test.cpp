@@ -1,21 +1,13 @@
 // Masked decoding's step on inputs whose answer is known without another implementation.
 #include "decode_step.h"
+#include "expect.h"
 
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <vector>
 
 namespace {
-
-int failures = 0;
-
-void expect(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
 
 constexpr lf::NoiseKey kKey{7, 0, 0};
 

@@ -1,20 +1,12 @@
 // Generation as streams use it, on a tiny model of random weights.
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
+#include "expect.h"
 #include "model.h"
 #include "tiny_model.h"
 
 namespace {
-
-int failures = 0;
-
-void expect(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
 
 // The features of a piece of a longer motion are those that the decoder gives in the middle of repeated tokens.
 void edges_are_decoded_and_left_out() {

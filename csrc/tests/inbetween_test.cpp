@@ -1,7 +1,7 @@
 // Frames that are given come back untouched, and what lies between them leaves and reaches them without a jump.
+#include "expect.h"
 #include "inbetween.h"
 
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
@@ -12,14 +12,6 @@ namespace {
 
 const lf::Skeleton& kBody = lf::kHumanML3D;
 constexpr std::size_t kWidth = 3 * 22;
-
-int failures = 0;
-
-void expect(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
 
 std::vector<float> joints_of(const std::vector<float>& features, lf::RootState start = {}) {
   const std::size_t frames = features.size() / kBody.features();

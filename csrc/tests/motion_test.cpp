@@ -1,20 +1,12 @@
 // Skeletons, features, rotations, coordinates, without Python.
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
 #include "coordinates.h"
+#include "expect.h"
 #include "motion_samples.h"
 
 namespace {
-
-int failures = 0;
-
-void expect(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
 
 bool near(double a, double b, double tolerance = 1e-5) { return std::abs(a - b) <= tolerance; }
 

@@ -1,4 +1,5 @@
 // The playing buffer: what was committed stays, motion goes on without a corner, the play head holds at the end.
+#include "expect.h"
 #include "stream.h"
 
 #include <chrono>
@@ -14,14 +15,6 @@ namespace {
 
 constexpr std::size_t kNodes = lf::kMaxNodes;
 const lf::Skeleton& kBody = lf::kHumanML3D;
-
-int failures = 0;
-
-void expect(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
 
 bool near(double a, double b, double tolerance) { return std::abs(a - b) <= tolerance; }
 
