@@ -391,6 +391,7 @@ StreamOptions lf_session::stream_options(const lf_stream_params& params) const n
   options.known_tokens = sizes().max_tokens;
   options.in_place = body_.root_is_separate();
   options.idle_seconds = params.idle_seconds;
+  options.resume_seconds = static_cast<float>(params.blend_frames) / options.fps;
   float place[3];
   body_.space().position_back(params.position, place);
   options.x = place[0];

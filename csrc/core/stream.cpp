@@ -17,8 +17,6 @@ double hermite(double from, double slope_from, double to, double slope_to, doubl
   return rest * rest * ((1 + 2 * u) * from + u * slope_from) + u * u * ((3 - 2 * u) * to - rest * slope_to);
 }
 
-double smoothstep(double u) noexcept { return u * u * (3 - 2 * u); }
-
 void store_xyzw(const float* wxyz, float* out) noexcept {
   for (int i = 0; i < 4; ++i) out[i] = wxyz[(i + 1) % 4];
 }
@@ -77,8 +75,9 @@ void Stream::lay_out(Arena& arena, const StreamOptions& options) noexcept {
   frames_ = arena.take<Frame>(capacity_);
   tokens_ = arena.take<std::int64_t>(token_capacity_);
 
-  idle_rate_ = options.idle_seconds > 0 ? 1 / options.idle_seconds : 0;
-  idle_weight_ = 1;
+  idle_seconds_ = options.idle_seconds;
+  resume_seconds_ = options.resume_seconds;
+  ease_ = idle_seconds_ > 0 ? 1 : 0;
   idle_pose_ = {};
   idle_pose_.height = standing_pose(*hierarchy_, rest_, idle_pose_.rotations);
   tail_ = {};
@@ -238,15 +237,21 @@ bool Stream::sample(double time, Pose& pose) noexcept {
     clock_runs_ = true;
   }
   if (end == 0) {
+    ease_ = 1;
+    speed_up_ = 0;
     pose.frame = 0;
     write(idle_pose_, pose);
     return false;
   }
   const double last = static_cast<double>(end - 1);
-  play_ = playing_ ? play_ + passed * fps_ : 0;
+  play_ = playing_ ? play_ + gather_speed(passed) * fps_ : 0;
   playing_ = true;
   const bool underrun = play_ > last;
-  if (underrun) play_ = last;
+  if (underrun) {
+    play_ = last;
+    speed_up_ = 0;
+  }
+  approach_ease(underrun && idle_seconds_ > 0 ? 1 : 0, passed);
   const std::uint64_t index = static_cast<std::uint64_t>(play_);
   const Frame& from = frame(index);
   const Frame& to = frame(std::min(index + 1, end - 1));
@@ -267,17 +272,39 @@ bool Stream::sample(double time, Pose& pose) noexcept {
   }
   released_.store(index, std::memory_order_release);
 
-  idle_weight_ = std::clamp(idle_weight_ + (underrun ? passed : -passed) * idle_rate_, 0.0, 1.0);
-  if (idle_rate_ > 0 && idle_weight_ > 0) {
-    const double part = smoothstep(idle_weight_);
-    now.height += static_cast<float>(part) * (idle_pose_.height - now.height);
+  if (ease_ > 0) {
+    now.height += static_cast<float>(ease_) * (idle_pose_.height - now.height);
     for (std::size_t i = 0; i < 4 * hierarchy_->nodes; i += 4) {
-      store(slerp(load_quat(now.rotations + i), load_quat(idle_pose_.rotations + i), part), now.rotations + i);
+      store(slerp(load_quat(now.rotations + i), load_quat(idle_pose_.rotations + i), ease_), now.rotations + i);
     }
   }
   pose.frame = play_;
   write(now, pose);
   return !underrun;
+}
+
+// How long the motion plays in so many seconds: less while it gathers speed, which rises from 0 to 1 as 3u^2 - 2u^3 does.
+double Stream::gather_speed(double seconds) noexcept {
+  if (speed_up_ >= 1 || !(resume_seconds_ > 0)) return seconds;
+  const auto played = [](double u) { return u * u * u * (1 - u / 2); };
+  const double from = speed_up_, left = (1 - from) * resume_seconds_;
+  speed_up_ = std::min(from + seconds / resume_seconds_, 1.0);
+  return (played(speed_up_) - played(from)) * resume_seconds_ + std::max(seconds - left, 0.0);
+}
+
+// As a critically damped spring does: neither the pose nor its speed jumps, whenever the target changes.
+void Stream::approach_ease(double target, double seconds) noexcept {
+  constexpr double kStiffness = 6;  // 2 % are left after the time given
+  const double time = idle_seconds_ > 0 ? idle_seconds_ : resume_seconds_;
+  if (!(time > 0)) {
+    ease_ = target;
+    return;
+  }
+  const double frequency = kStiffness / time, fading = std::exp(-frequency * seconds);
+  const double gap = ease_ - target, pull = ease_rate_ + frequency * gap;
+  ease_ = target + (gap + pull * seconds) * fading;
+  ease_rate_ = (ease_rate_ - frequency * pull * seconds) * fading;
+  if (target == 0 && ease_ < 1e-6) ease_ = ease_rate_ = 0;
 }
 
 void Stream::write(const Frame& frame, Pose& pose) noexcept {

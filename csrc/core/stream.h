@@ -26,6 +26,7 @@ struct StreamOptions {
   float heading = 0;              // and where it faces: radians about +Y from +Z to the left
   bool in_place = false;          // poses are told from the root on the ground instead of from the world
   float idle_seconds = 0;         // without frames the body comes to stand at ease in so long; 0: the last pose is held
+  float resume_seconds = 0.4f;    // in which a body that was held gathers speed again
 };
 
 // A generated piece of motion.
@@ -89,7 +90,8 @@ class Stream {
   // --- The thread that samples. ---
 
   // Plays on to `time`, seconds of any clock that does not run backwards. False: the frames have ended; the pose is
-  // held, and the motion goes on from there once there are more. Before the first segment the body stands at ease.
+  // held, and the motion goes on from there once there are more: from rest, gathering speed. Before the first segment
+  // the body stands at ease.
   bool sample(double time, Pose& pose) noexcept;
 
  private:
@@ -117,13 +119,15 @@ class Stream {
   };
 
   bool check(const Segment& segment, const SegmentScratch& scratch, Error& error) const noexcept;
+  double gather_speed(double seconds) noexcept;
+  void approach_ease(double target, double seconds) noexcept;
   Frame& frame(std::uint64_t index) const noexcept { return frames_[index % capacity_]; }
   void write(const Frame& frame, Pose& pose) noexcept;
 
   const Hierarchy* hierarchy_ = nullptr;
   RestPose rest_;
   Coordinates coordinates_;
-  float fps_ = 20, idle_rate_ = 0;
+  float fps_ = 20, idle_seconds_ = 0, resume_seconds_ = 0;
   bool in_place_ = false;
   std::size_t capacity_ = 0, token_capacity_ = 0;
   Frame* frames_ = nullptr;
@@ -140,7 +144,9 @@ class Stream {
 
   // The consumer's.
   bool clock_runs_ = false, playing_ = false;
-  double time_ = 0, play_ = 0, idle_weight_ = 0;
+  double time_ = 0, play_ = 0;
+  double speed_up_ = 1;              // how much of the time to gather speed has passed
+  double ease_ = 0, ease_rate_ = 0;  // how much the body stands at ease, and how fast that changes, per second
   double last_x_ = 0, last_z_ = 0, last_heading_ = 0;
 };
 

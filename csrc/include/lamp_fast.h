@@ -360,7 +360,8 @@ typedef struct lf_stream_params {
   uint64_t struct_size;
   float position[3];    /* where the character starts, on the ground, in the session's space; default 0, 0, 0 */
   float heading;        /* and where it faces: radians about the upward axis; default 0 */
-  int32_t blend_frames; /* in which what differs where two segments meet fades away, default 8 */
+  int32_t blend_frames; /* in which what differs where two segments meet fades away, and a held body gathers speed;
+                           default 8, at most 100 */
   float idle_seconds;   /* in which a body without frames comes to stand at ease; 0, the default: it holds its pose */
 } lf_stream_params;
 
@@ -418,8 +419,8 @@ typedef struct lf_pose {
 /*
  * Plays on to a time, in seconds of the game's own clock, which must not run backwards; the first call starts the
  * motion. Wait-free, some microseconds, for one call in every tick.
- * LF_UNDERRUN: the frames have ended before that time; the last pose is held, and the motion goes on from there, with
- * nothing left out, once there are more. Before the first segment the body stands at ease.
+ * LF_UNDERRUN: the frames have ended before that time; the last pose is held. Once there are more, the motion goes on
+ * from there with nothing left out, and gathers speed in blend_frames. Before the first segment the body stands at ease.
  */
 LF_API lf_status lf_stream_sample(lf_stream* stream, double seconds, lf_pose* pose);
 

@@ -171,14 +171,15 @@ void the_end_holds() {
   expect(std::memcmp(sample.positions, held.positions, sizeof(held.positions)) == 0, "the pose is held");
   expect(held.pose.root_step[0] == 0 && held.pose.root_step[2] == 0 && held.pose.root_turn == 0, "nothing moves");
   character.append(lf::walk(7, kBody), 0, 8, 1);
-  expect(character.stream.value.sample(19.05, sample.pose) && near(sample.pose.frame, 4, 1e-3), "the motion goes on");
-  expect(distance(sample.positions, held.positions) < 0.1, "from there");
+  expect(character.stream.value.sample(19.4, sample.pose) && near(sample.pose.frame, 7, 1e-3), "the motion goes on");
+  expect(distance(sample.positions, held.positions) < 0.4, "from there");
   expect(sample.pose.segment == 1, "the segment is told");
   expect(!character.stream.value.sample(std::numeric_limits<double>::quiet_NaN(), sample.pose) ||
-             near(sample.pose.frame, 4, 1e-3),
+             near(sample.pose.frame, 7, 1e-3),
          "a time that is none moves nothing");
-  expect(character.stream.value.sample(5, sample.pose) && near(sample.pose.frame, 4, 1e-3),
+  expect(character.stream.value.sample(5, sample.pose) && near(sample.pose.frame, 7, 1e-3),
          "nor one that runs backwards");
+  expect(character.stream.value.sample(5.5, sample.pose) && near(sample.pose.frame, 17, 1e-3), "then at full speed");
 }
 
 void the_end_idles() {
@@ -201,6 +202,37 @@ void the_end_idles() {
   double step, bend;
   roughness(samples, step, bend);
   expect(step < 0.1, "into idling and out of it without a jump");
+}
+
+// How much any node's velocity changes, m/s, from one tick to the next, around the moment where motion comes back to a body
+// that has none since 0.15 s, or has never had any.
+double change_of_speed(const lf::StreamOptions& options, bool ever_moved, double tick) {
+  Character character(options);
+  if (ever_moved) character.append(lf::walk(2, kBody));
+  std::vector<Sample> samples = play(character.stream.value, 0, 0.5, tick);
+  character.append(lf::walk(7, kBody, 7 / 20.0), 0, 8, 2);
+  const auto resumed = play(character.stream.value, 0.5, 0.5 + 6 * tick, tick);
+  samples.erase(samples.begin(), samples.end() - 4);
+  samples.insert(samples.end(), resumed.begin(), resumed.end());
+  double step, bend;
+  roughness(samples, step, bend);
+  return bend / tick;
+}
+
+// The change vanishes with the length of a tick, where velocity is continuous; a jump stays what it is.
+void motion_comes_back_without_a_jerk() {
+  for (const bool ever_moved : {true, false}) {
+    for (const float idle_seconds : {0.0f, 0.5f}) {
+      lf::StreamOptions options;
+      options.idle_seconds = idle_seconds;
+      const double rounding = 1e-3, change = change_of_speed(options, ever_moved, 1 / 500.0),
+                   in_short_ticks = change_of_speed(options, ever_moved, 1 / 2000.0);
+      expect(in_short_ticks < 0.3 * change + rounding, "velocity does not jump where motion comes back");
+      options.resume_seconds = 0;
+      expect(idle_seconds > 0 || change_of_speed(options, ever_moved, 1 / 2000.0) > 10 * in_short_ticks,
+             "the test sees a jump");
+    }
+  }
 }
 
 void root_motion_adds_up() {
@@ -299,6 +331,7 @@ int main() {
   overlap_is_context();
   the_end_holds();
   the_end_idles();
+  motion_comes_back_without_a_jerk();
   root_motion_adds_up();
   frames_are_used_again();
   refusals();
