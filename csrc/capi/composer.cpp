@@ -26,8 +26,6 @@ bool Composer::create(const Allocator& allocator, Error& error) {
   Arena arena(memory_.data(), memory_.size());
   scratch_.lay_out(arena, tokens);
   known_ = Buffer<std::int64_t>(tokens, allocator);
-  tokens_ = Buffer<std::int64_t>(tokens, allocator);
-  condition_ = Buffer<float>(sizes.condition_width, allocator);
   between_ = Buffer<float>(sizes.condition_width, allocator);
   given_ = Buffer<float>((frames + 1) * 3 * sizes.joints, allocator);
   frames_ = Buffer<float>((frames + 1) * 3 * sizes.joints, allocator);
@@ -36,9 +34,15 @@ bool Composer::create(const Allocator& allocator, Error& error) {
   return true;
 }
 
-Composer::Progress Composer::begin(const Question& question, Answer& answer, Error& error) noexcept {
+Composer::Progress Composer::begin(const Question& question, Answer& answer, Work& work, Error& error) noexcept {
   question_ = &question;
   answer_ = &answer;
+  work_ = &work;
+  if (work.has_begun) {
+    work.generation.resume(work.drawn.data(), work.drawn_for.data());
+    return Progress::working;
+  }
+  work.has_begun = true;
   const std::size_t bytes = std::strlen(question.text);
   float* numbers = answer.numbers.data();
   const auto done = [](bool good) { return good ? Progress::done : Progress::failed; };
@@ -56,15 +60,15 @@ Composer::Progress Composer::begin(const Question& question, Answer& answer, Err
 }
 
 Composer::Progress Composer::advance(Error& error) noexcept {
-  if (generation_.advance()) return Progress::working;
-  if (drawing_ == Draw::segment) return begin_passage(error) ? Progress::working : Progress::failed;
-  if (drawing_ == Draw::passage) return begin_decoding(error) ? Progress::working : Progress::failed;
+  if (work_->generation.advance()) return Progress::working;
+  if (work_->drawing == Draw::segment) return begin_passage(error) ? Progress::working : Progress::failed;
+  if (work_->drawing == Draw::passage) return begin_decoding(error) ? Progress::working : Progress::failed;
   return finish(error) ? Progress::done : Progress::failed;
 }
 
 float Composer::share() const noexcept {
-  const float part = generation_.progress();
-  switch (drawing_) {
+  const float part = work_->generation.progress();
+  switch (work_->drawing) {
     case Draw::segment:
       return 0.6f * part;
     case Draw::passage:
@@ -78,7 +82,7 @@ float Composer::share() const noexcept {
 
 bool Composer::draw(Draw what, const float* condition, const std::int64_t* known, std::size_t tokens,
                     Error& error) noexcept {
-  drawing_ = what;
+  work_->drawing = what;
   const lf_generate_params& params = question_->params;
   GenerationRequest request;
   if (condition == nullptr && question_->has_text) {
@@ -97,72 +101,72 @@ bool Composer::draw(Draw what, const float* condition, const std::int64_t* known
   request.decoding.sample = what == Draw::passage ? kPassageSample : 0;
   request.decodes = what != Draw::segment && what != Draw::passage;
   request.edge_tokens = kEdgeTokens;
-  return generation_.begin(model_, workspace_, executor_, request, error);
+  return work_->generation.begin(model_, workspace_, executor_, request, error);
 }
 
 bool Composer::begin_motion(Error& error) noexcept {
   const lf_generate_params& params = question_->params;
-  overlap_ = 0;
+  work_->overlap = 0;
   // 0 leaves it to the model.
-  count_ = params.frames > 0 ? (static_cast<std::size_t>(params.frames) + kFramesPerToken - 1) / kFramesPerToken : 0;
+  work_->count = params.frames > 0 ? (static_cast<std::size_t>(params.frames) + kFramesPerToken - 1) / kFramesPerToken : 0;
   if (params.before_frames + params.after_frames > 0) return begin_between(error);
   const lf_stream* stream = question_->stream;
-  if (stream == nullptr) return draw(Draw::motion, nullptr, nullptr, count_, error);
-  if (stream->motion.room() < kFramesPerToken * count_) {
+  if (stream == nullptr) return draw(Draw::motion, nullptr, nullptr, work_->count, error);
+  if (stream->motion.room() < kFramesPerToken * work_->count) {
     return fail(error, LF_ERROR_TOO_LONG,
                 "the stream has room for %zu frames, %zu are asked for; append when it has played some",
-                stream->motion.room(), kFramesPerToken * count_);
+                stream->motion.room(), kFramesPerToken * work_->count);
   }
   const bool begins = stream->motion.committed() == 0;
-  if (begins) return draw(Draw::motion, nullptr, nullptr, count_, error);
-  if (count_ > 0 && count_ < max_tokens() && stream->last.is_that_of(*question_)) {
-    overlap_ = stream->motion.last_tokens(known_.data(), max_tokens() - count_);
-    std::fill_n(known_.data() + overlap_, count_, mask());
-    return draw(Draw::continuation, stream->last.condition.data(), known_.data(), overlap_ + count_, error);
+  if (begins) return draw(Draw::motion, nullptr, nullptr, work_->count, error);
+  if (work_->count > 0 && work_->count < max_tokens() && stream->last.is_that_of(*question_)) {
+    work_->overlap = stream->motion.last_tokens(known_.data(), max_tokens() - work_->count);
+    std::fill_n(known_.data() + work_->overlap, work_->count, mask());
+    return draw(Draw::continuation, stream->last.condition.data(), known_.data(), work_->overlap + work_->count, error);
   }
-  return draw(Draw::segment, nullptr, nullptr, count_, error);
+  return draw(Draw::segment, nullptr, nullptr, work_->count, error);
 }
 
 bool Composer::begin_passage(Error& error) noexcept {
   const lf_stream& stream = *question_->stream;
-  count_ = generation_.tokens();
-  std::copy_n(generation_.ids(), count_, tokens_.data());
-  std::copy_n(generation_.condition(), condition_.size(), condition_.data());
-  const std::size_t again = std::min(kPassageTokens, (count_ - 1) / 2);
+  work_->count = work_->generation.tokens();
+  std::copy_n(work_->generation.ids(), work_->count, work_->tokens.data());
+  std::copy_n(work_->generation.condition(), work_->condition.size(), work_->condition.data());
+  const std::size_t again = std::min(kPassageTokens, (work_->count - 1) / 2);
   if (again == 0) return begin_decoding(error);
-  const std::size_t half = std::max(max_tokens() / 2, max_tokens() - std::min(count_, max_tokens()));
+  const std::size_t half = std::max(max_tokens() / 2, max_tokens() - std::min(work_->count, max_tokens()));
   const std::size_t before = stream.motion.last_tokens(known_.data(), half);
-  const std::size_t after = std::min(count_, max_tokens() - before);
-  std::copy_n(tokens_.data(), after, known_.data() + before);
+  const std::size_t after = std::min(work_->count, max_tokens() - before);
+  std::copy_n(work_->tokens.data(), after, known_.data() + before);
   std::fill_n(known_.data() + before, again, mask());
-  for (std::size_t i = 0; i < condition_.size(); ++i) {
-    between_[i] = 0.5f * (condition_[i] + stream.last.condition[i]);
+  for (std::size_t i = 0; i < work_->condition.size(); ++i) {
+    between_[i] = 0.5f * (work_->condition[i] + stream.last.condition[i]);
   }
-  overlap_ = before;
+  work_->overlap = before;
   return draw(Draw::passage, between_.data(), known_.data(), before + after, error);
 }
 
 bool Composer::begin_decoding(Error& error) noexcept {
-  if (drawing_ == Draw::passage) {
-    const std::size_t drawn = generation_.tokens() - overlap_;
-    std::copy_n(generation_.ids() + overlap_, drawn, tokens_.data());
+  if (work_->drawing == Draw::passage) {
+    const std::size_t drawn = work_->generation.tokens() - work_->overlap;
+    std::copy_n(work_->generation.ids() + work_->overlap, drawn, work_->tokens.data());
   }
-  overlap_ = question_->stream->motion.last_tokens(known_.data(), std::min(kContextTokens, max_tokens() - count_));
-  std::copy_n(tokens_.data(), count_, known_.data() + overlap_);
-  return draw(Draw::decoding, condition_.data(), known_.data(), overlap_ + count_, error);
+  work_->overlap = question_->stream->motion.last_tokens(known_.data(), std::min(kContextTokens, max_tokens() - work_->count));
+  std::copy_n(work_->tokens.data(), work_->count, known_.data() + work_->overlap);
+  return draw(Draw::decoding, work_->condition.data(), known_.data(), work_->overlap + work_->count, error);
 }
 
 bool Composer::finish(Error& error) noexcept {
-  const std::size_t drawn = generation_.tokens();
+  const std::size_t drawn = work_->generation.tokens();
   const bool is_segment = question_->stream != nullptr;
   const bool whole = is_segment || question_->params.frames <= 0;
-  answer_->frames = whole ? kFramesPerToken * (drawn - overlap_) : static_cast<std::size_t>(question_->params.frames);
-  std::copy_n(generation_.ids() + overlap_, drawn - overlap_, answer_->tokens.data());
+  answer_->frames = whole ? kFramesPerToken * (drawn - work_->overlap) : static_cast<std::size_t>(question_->params.frames);
+  std::copy_n(work_->generation.ids() + work_->overlap, drawn - work_->overlap, answer_->tokens.data());
   if (is_segment && !commit(error)) return false;
-  if (drawing_ == Draw::between) {
+  if (work_->drawing == Draw::between) {
     describe_between();
   } else if (question_->describes) {
-    describe(generation_.features() + kFramesPerToken * overlap_ * model_.sizes().features);
+    describe(work_->generation.features() + kFramesPerToken * work_->overlap * model_.sizes().features);
   }
   return true;
 }
@@ -175,13 +179,13 @@ bool Composer::commit(Error& error) noexcept {
                 stream.motion.room(), answer_->frames);
   }
   Segment segment;
-  segment.tokens = generation_.ids();
-  segment.features = generation_.features();
-  segment.count = generation_.tokens();
-  segment.overlap = overlap_;
+  segment.tokens = work_->generation.ids();
+  segment.features = work_->generation.features();
+  segment.count = work_->generation.tokens();
+  segment.overlap = work_->overlap;
   segment.blend = stream.blend_frames;
   if (!stream.motion.append(segment, scratch_, error)) return false;
-  stream.last.remember(*question_, drawing_ == Draw::decoding ? condition_.data() : generation_.condition());
+  stream.last.remember(*question_, work_->drawing == Draw::decoding ? work_->condition.data() : work_->generation.condition());
   return true;
 }
 
@@ -198,6 +202,10 @@ bool Composer::embed_motion(Error& error) noexcept {
                              error);
 }
 
+void Composer::read_given() noexcept {
+  body_.read(question_->given.data(), work_->around.before + work_->around.after, given_.data());
+}
+
 // Of the frames in `frames_`, one more than the tokens hold.
 bool Composer::tokens_of_frames(std::size_t tokens, std::int64_t* ids, Error& error) noexcept {
   const std::size_t frames = kFramesPerToken * tokens;
@@ -210,20 +218,20 @@ bool Composer::tokens_of_frames(std::size_t tokens, std::int64_t* ids, Error& er
 
 bool Composer::begin_between(Error& error) noexcept {
   const lf_generate_params& params = question_->params;
-  around_.before = static_cast<std::size_t>(params.before_frames);
-  around_.after = static_cast<std::size_t>(params.after_frames);
-  around_.between = static_cast<std::size_t>(params.frames) - around_.before - around_.after;
-  const std::size_t joints = body_.skeleton().joints, tokens = around_.tokens();
-  body_.read(question_->given.data(), around_.before + around_.after, given_.data());
+  work_->around.before = static_cast<std::size_t>(params.before_frames);
+  work_->around.after = static_cast<std::size_t>(params.after_frames);
+  work_->around.between = static_cast<std::size_t>(params.frames) - work_->around.before - work_->around.after;
+  const std::size_t joints = body_.skeleton().joints, tokens = work_->around.tokens();
+  read_given();
   std::fill_n(known_.data(), tokens, mask());
-  if (around_.before > 0) {
-    frames_of_tokens_before(given_.data(), around_, joints, frames_.data());
-    if (!tokens_of_frames(around_.tokens_before(), known_.data(), error)) return false;
+  if (work_->around.before > 0) {
+    frames_of_tokens_before(given_.data(), work_->around, joints, frames_.data());
+    if (!tokens_of_frames(work_->around.tokens_before(), known_.data(), error)) return false;
   }
-  if (around_.tokens_after() > 0) {
-    frames_of_tokens_after(given_.data() + around_.before * 3 * joints, around_, joints, frames_.data());
-    const std::size_t first = tokens - around_.tokens_after();
-    if (!tokens_of_frames(around_.tokens_after(), known_.data() + first, error)) return false;
+  if (work_->around.tokens_after() > 0) {
+    frames_of_tokens_after(given_.data() + work_->around.before * 3 * joints, work_->around, joints, frames_.data());
+    const std::size_t first = tokens - work_->around.tokens_after();
+    if (!tokens_of_frames(work_->around.tokens_after(), known_.data() + first, error)) return false;
   }
   return draw(Draw::between, nullptr, known_.data(), tokens, error);
 }
@@ -249,14 +257,15 @@ void Composer::describe(const float* features) noexcept {
 
 void Composer::describe_between() noexcept {
   const Skeleton& skeleton = body_.skeleton();
-  const std::size_t frames = answer_->frames, lead = around_.lead(), width = skeleton.features();
-  const float* features = generation_.features();
+  const std::size_t frames = answer_->frames, lead = work_->around.lead(), width = skeleton.features();
+  const float* features = work_->generation.features();
   std::copy_n(features + lead * width, frames * width, answer_->features.data());
   RootState start;
   for (std::size_t t = 0; t < lead; ++t) start.advance(features + t * width);
   features_to_joints(answer_->features.data(), frames, skeleton, start, answer_->joints.data());
-  const float* after = given_.data() + around_.before * 3 * skeleton.joints;
-  fit_between(given_.data(), after, around_, skeleton, answer_->joints.data());
+  read_given();
+  const float* after = given_.data() + work_->around.before * 3 * skeleton.joints;
+  fit_between(given_.data(), after, work_->around, skeleton, answer_->joints.data());
   for (std::size_t t = 0; t < frames; ++t) {
     const float* joints = answer_->joints.data() + t * 3 * skeleton.joints;
     float* root = answer_->roots.data() + 4 * t;

@@ -19,17 +19,16 @@ class Composer {
   // Once. Throws std::bad_alloc.
   bool create(const Allocator& allocator, Error& error);
 
-  // One question at a time: `begin`, then `advance` until the answer is done or failed, or no more.
+  // One question at a time: `begin`, then `advance` until the answer is done or failed, or no more. Where it may pause,
+  // another one can be begun; `begin` it again to go on.
   enum class Progress : std::uint8_t { working, done, failed };
-  Progress begin(const Question& question, Answer& answer, Error& error) noexcept;
+  Progress begin(const Question& question, Answer& answer, Work& work, Error& error) noexcept;
   Progress advance(Error& error) noexcept;
+  bool can_pause() const noexcept { return work_->generation.can_pause(); }
+  void pause() noexcept { work_->generation.pause(work_->drawn.data(), work_->drawn_for.data()); }
   float share() const noexcept;
 
  private:
-  // What is being drawn. A segment with a new prompt is drawn alone; then the passage to it, between known tokens; then
-  // all of it is decoded together with the tokens in front.
-  enum class Draw : std::uint8_t { motion, between, continuation, segment, passage, decoding };
-
   bool draw(Draw what, const float* condition, const std::int64_t* known, std::size_t tokens, Error& error) noexcept;
   bool begin_motion(Error& error) noexcept;
   bool begin_between(Error& error) noexcept;
@@ -38,6 +37,7 @@ class Composer {
   bool finish(Error& error) noexcept;
   bool commit(Error& error) noexcept;
   bool embed_motion(Error& error) noexcept;
+  void read_given() noexcept;
   bool tokens_of_frames(std::size_t tokens, std::int64_t* ids, Error& error) noexcept;
   void describe(const float* features) noexcept;
   void describe_between() noexcept;
@@ -50,13 +50,10 @@ class Composer {
   const Body& body_;
   const Executor& executor_;
   Workspace workspace_;
-  Generation generation_;
   Buffer<unsigned char> memory_;
   SegmentScratch scratch_;
   Buffer<std::int64_t> known_;    // (max_tokens): what the drawing is given
-  Buffer<std::int64_t> tokens_;   // (max_tokens): of the segment alone
-  Buffer<float> condition_;       // of the segment
-  Buffer<float> between_;         // the mean of that and the last one's
+  Buffer<float> between_;         // the mean of the segment's condition and the last one's
   Buffer<float> given_, frames_;  // (4 max_tokens + 1, J, 3)
   Buffer<float> features_;        // (4 max_tokens, F)
   Buffer<double> feature_scratch_;
@@ -64,10 +61,7 @@ class Composer {
   // The question in work.
   const Question* question_ = nullptr;
   Answer* answer_ = nullptr;
-  Draw drawing_ = Draw::motion;
-  GivenFrames around_;
-  std::size_t overlap_ = 0;  // tokens in front that are committed already
-  std::size_t count_ = 0;    // tokens of the segment
+  Work* work_ = nullptr;
 };
 
 }  // namespace lf::capi

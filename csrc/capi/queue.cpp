@@ -1,6 +1,18 @@
 #include "queue.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "character.h"
+
 namespace lf::capi {
+
+using std::chrono::microseconds;
+
+// However many streams run dry, one of the other requests is due so long after the last one.
+constexpr microseconds kPatience{2'000'000};
+// Two that are due at about the same time do not take turns.
+constexpr std::chrono::milliseconds kClearly{100};
 
 // A number is the slot and how often it was used: index in the low byte.
 constexpr unsigned kIndexBits = 8;
@@ -13,7 +25,7 @@ bool Slot::is_unwanted(Error& error) const noexcept {
   }
   const std::uint64_t limit = question.params.deadline_microseconds;
   if (limit == 0) return false;
-  const auto passed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - question.submitted).count();
+  const auto passed = std::chrono::duration_cast<microseconds>(Clock::now() - question.submitted).count();
   if (passed <= 0 || static_cast<std::uint64_t>(passed) <= limit) return false;
   fail(error, LF_ERROR_DEADLINE, "the request was not done within its %llu microseconds",
        static_cast<unsigned long long>(limit));
@@ -46,6 +58,8 @@ Slot* Queue::claim() noexcept {
       slot.set_share(0);
       slot.answer.error = Error();
       slot.answer.frames = 0;
+      slot.work.has_begun = false;
+      slot.worked = {};
       return &slot;
     }
   }
@@ -65,15 +79,50 @@ lf_request Queue::hand_in(Slot& slot, bool kept) noexcept {
   return number;
 }
 
-Slot* Queue::next() noexcept {
-  Slot* first = nullptr;
-  for (Slot& slot : slots_) {
-    if (slot.state_.load() != Slot::State::waiting) continue;
-    if (first == nullptr || slot.turn_.load() < first->turn_.load()) first = &slot;
+Clock::time_point Queue::due(const Slot& slot, Clock::time_point now) const noexcept {
+  const Question& question = slot.question;
+  const auto limit = static_cast<std::int64_t>(std::min<std::uint64_t>(question.params.deadline_microseconds, INT32_MAX));
+  const Clock::time_point end = question.submitted + microseconds(limit == 0 ? INT32_MAX : limit);
+  const Clock::time_point due = question.stream == nullptr
+                                    ? std::max(question.submitted, last_finished_) + kPatience
+                                    : now + microseconds(std::llround(1e6 * question.stream->motion.seconds_left()));
+  return std::min(due, end);
+}
+
+const Slot* Queue::first_due(Clock::time_point now) const noexcept {
+  const Slot* first = nullptr;
+  Clock::time_point first_due;
+  const auto waits = [](const Slot& slot) { return slot.state_.load() == Slot::State::waiting; };
+  for (const Slot& slot : slots_) {
+    if (!waits(slot)) continue;
+    const Clock::time_point due = this->due(slot, now);
+    const bool is_first = first == nullptr || due < first_due || (due == first_due && slot.turn_ < first->turn_);
+    if (is_first) first = &slot, first_due = due;
   }
-  if (first != nullptr) first->state_.store(Slot::State::running);
+  if (first == nullptr || first->question.stream == nullptr) return first;
+  for (const Slot& slot : slots_) {
+    if (waits(slot) && slot.question.stream == first->question.stream && slot.turn_ < first->turn_) first = &slot;
+  }
   return first;
 }
+
+Slot* Queue::next() noexcept {
+  const Slot* first = first_due(Clock::now());
+  if (first == nullptr) return nullptr;
+  Slot& slot = slots_[static_cast<std::size_t>(first - slots_.data())];
+  slot.state_.store(Slot::State::running);
+  return &slot;
+}
+
+bool Queue::has_more_urgent(const Slot& slot) const noexcept {
+  const Clock::time_point now = Clock::now();
+  const Slot* first = first_due(now);
+  if (first == nullptr) return false;
+  const lf_stream* stream = first->question.stream;
+  return (stream == nullptr || stream != slot.question.stream) && due(*first, now) + kClearly < due(slot, now);
+}
+
+void Queue::put_off(Slot& slot) noexcept { slot.state_.store(Slot::State::waiting); }
 
 Slot* Queue::next_unwanted(Error& why) noexcept {
   for (Slot& slot : slots_) {
@@ -85,6 +134,7 @@ Slot* Queue::next_unwanted(Error& why) noexcept {
 }
 
 void Queue::finish(Slot& slot) noexcept {
+  if (slot.question.stream == nullptr) last_finished_ = Clock::now();
   slot.state_.store(Slot::State::done);
   // Whoever releases sets `abandoned` before looking at the state: one of the two sees the other, and only one frees.
   Slot::State expected = Slot::State::done;

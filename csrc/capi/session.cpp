@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <system_error>
+#include <exception>
 
 #include "utf8.h"
 
@@ -28,12 +28,12 @@ void run_on_engine(void* user, std::size_t tasks, Task task, void* context) {
       &work, params.parallel_for_user_data);
 }
 
-Executor make_executor(const lf_session_params& params) {
+Executor make_executor(const lf_session_params& params, const Allocator& allocator) {
   const auto threads = static_cast<std::size_t>(params.threads);
   if (params.parallel_for != nullptr) {
     return Executor(ParallelFor{run_on_engine, const_cast<lf_session_params*>(&params), threads});
   }
-  return threads > 1 ? Executor::pool(threads) : Executor();
+  return Executor::pool(threads, allocator);
 }
 
 bool all_finite(const float* values, std::size_t count) noexcept {
@@ -75,7 +75,7 @@ lf_session::lf_session(lf_model& model, const lf_session_params& params, const H
       model_(model),
       params_(params),
       body_(*skeleton_of_features(model.model.sizes().features), params),
-      executor_(make_executor(params_)),
+      executor_(make_executor(params_, host.allocator())),
       composer_(model.model, body_, executor_) {
   lf_model_retain(&model_);
 }
@@ -103,6 +103,10 @@ bool lf_session::create(Error& error) {
     slot.answer.contacts = Buffer<std::uint8_t>(frames * kContacts, allocator);
     slot.answer.tokens = Buffer<std::int64_t>(size.max_tokens, allocator);
     slot.answer.numbers = Buffer<float>(std::max(size.condition_width, size.embedding_width), allocator);
+    slot.work.tokens = Buffer<std::int64_t>(size.max_tokens, allocator);
+    slot.work.condition = Buffer<float>(size.condition_width, allocator);
+    slot.work.drawn = Buffer<std::int64_t>(size.max_tokens, allocator);
+    slot.work.drawn_for = Buffer<float>(size.condition_width, allocator);
   }
   Buffer<lf_stream> streams(static_cast<std::size_t>(params_.max_streams), allocator);
   for (lf_stream& stream : streams) new (&stream) lf_stream();
@@ -132,7 +136,7 @@ bool lf_session::start(Error& error) noexcept {
         if (!work()) submitted_.wait();
       }
     });
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     return fail(error, LF_ERROR_OUT_OF_MEMORY, "the system gives no thread for the session; pump it yourself");
   }
   return true;
@@ -294,17 +298,21 @@ bool lf_session::work() noexcept {
     finish(*slot, error);
     return true;
   }
+  if (slot_ != nullptr && composer_.can_pause() && queue.has_more_urgent(*slot_)) {
+    composer_.pause();
+    queue.put_off(*slot_);
+    slot_ = nullptr;
+  }
   const Clock::time_point begin = Clock::now();
   auto progress = Composer::Progress::failed;
   if (slot_ == nullptr) {
     slot_ = queue.next();
     if (slot_ == nullptr) return false;
-    worked_ = {};
-    progress = composer_.begin(slot_->question, slot_->answer, error);
+    progress = composer_.begin(slot_->question, slot_->answer, slot_->work, error);
   } else if (!slot_->is_unwanted(error)) {
     progress = composer_.advance(error);
   }
-  worked_ += Clock::now() - begin;
+  slot_->worked += Clock::now() - begin;
   Slot& slot = *slot_;
   if (progress != Composer::Progress::working) {
     slot_ = nullptr;
@@ -324,7 +332,7 @@ void lf_session::finish(Slot& slot, const Error& error) noexcept {
   const bool is_told = slot.question.describes;
   slot.answer.error = error;
   if (error.status == LF_OK) {
-    const auto spent = std::chrono::duration_cast<std::chrono::microseconds>(worked_).count();
+    const auto spent = std::chrono::duration_cast<std::chrono::microseconds>(slot.worked).count();
     const auto microseconds = static_cast<std::uint64_t>(spent);
     last_microseconds_.store(microseconds, std::memory_order_relaxed);
     if (microseconds > longest_microseconds_.load(std::memory_order_relaxed)) longest_microseconds_.store(microseconds);

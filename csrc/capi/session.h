@@ -112,7 +112,6 @@ struct lf_session {
   lf::Buffer<lf_stream> streams_;
 
   Slot* slot_ = nullptr;  // in work
-  lf::capi::Clock::duration worked_{};
 
   std::atomic<bool> working_{false}, stopping_{false};
   std::atomic<std::uint64_t> done_{0}, failed_{0}, last_microseconds_{0}, longest_microseconds_{0};

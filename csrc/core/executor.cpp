@@ -3,10 +3,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
-#include <system_error>
+#include <new>
 #include <thread>
-#include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -33,12 +33,12 @@ inline void pause() noexcept {
 // a worker that comes late can take nothing of another job.
 class Executor::Pool {
  public:
-  explicit Pool(std::size_t helpers) {
+  Pool(std::size_t helpers, const Allocator& allocator) : workers_(StlAllocator<std::thread>(allocator)) {
     workers_.reserve(helpers);
     for (std::size_t i = 0; i < helpers; ++i) {
       try {
         workers_.emplace_back([this] { work(); });
-      } catch (const std::system_error&) {
+      } catch (const std::exception&) {  // no thread, or no memory for one
         break;
       }
     }
@@ -55,6 +55,7 @@ class Executor::Pool {
   }
 
   std::size_t threads() const noexcept { return workers_.size() + 1; }
+  Allocator allocator() const noexcept { return workers_.get_allocator().source; }
 
   bool try_run(std::size_t tasks, Task task, void* context) noexcept {
     if (tasks > kTasks || busy_.exchange(true, std::memory_order_acquire)) return false;
@@ -126,7 +127,7 @@ class Executor::Pool {
   std::atomic<bool> busy_{false}, ending_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<std::thread> workers_;
+  Vector<std::thread> workers_;
 };
 
 Executor::Executor() noexcept = default;
@@ -135,10 +136,24 @@ Executor::Executor(Executor&&) noexcept = default;
 Executor& Executor::operator=(Executor&&) noexcept = default;
 Executor::~Executor() = default;
 
-Executor Executor::pool(std::size_t threads) {
+Executor Executor::pool(std::size_t threads, const Allocator& allocator) {
   Executor executor;
-  if (threads > 1) executor.pool_ = std::make_unique<Pool>(threads - 1);
+  if (threads < 2) return executor;
+  void* const memory = allocator.allocate(sizeof(Pool), alignof(Pool), allocator.user);
+  if (memory == nullptr) throw std::bad_alloc();
+  try {
+    executor.pool_.reset(new (memory) Pool(threads - 1, allocator));
+  } catch (...) {
+    allocator.release(memory, allocator.user);
+    throw;
+  }
   return executor;
+}
+
+void Executor::Release::operator()(Pool* pool) const noexcept {
+  const Allocator allocator = pool->allocator();
+  pool->~Pool();
+  allocator.release(pool, allocator.user);
 }
 
 std::size_t Executor::threads() const noexcept {

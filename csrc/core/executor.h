@@ -5,6 +5,8 @@
 #include <memory>
 #include <type_traits>
 
+#include "memory.h"
+
 namespace lf {
 
 // One of several independent tasks, told apart by the index.
@@ -30,7 +32,8 @@ class Executor {
   ~Executor();
 
   // `threads` that work, the caller's among them. Where the system gives fewer, so many work; throws std::bad_alloc.
-  static Executor pool(std::size_t threads);
+  // What the threads themselves take, stacks above all, comes from the system.
+  static Executor pool(std::size_t threads, const Allocator& allocator = system_allocator());
 
   std::size_t threads() const noexcept;
 
@@ -47,8 +50,11 @@ class Executor {
 
  private:
   class Pool;
+  struct Release {
+    void operator()(Pool* pool) const noexcept;
+  };
   ParallelFor engine_{};
-  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Pool, Release> pool_;
 };
 
 }  // namespace lf

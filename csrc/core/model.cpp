@@ -391,6 +391,21 @@ void Generation::begin_drawing() noexcept {
   phase_ = Phase::drawing;
 }
 
+void Generation::pause(std::int64_t* ids, float* condition) noexcept {
+  std::copy_n(workspace_->ids_, tokens_, ids);
+  std::copy_n(workspace_->condition_, model_->sizes_.condition_width, condition);
+  step_ = workspace_->drawing_.step;
+  wanted_ = workspace_->drawing_.wanted;
+}
+
+void Generation::resume(const std::int64_t* ids, const float* condition) noexcept {
+  std::copy_n(ids, tokens_, workspace_->ids_);
+  std::copy_n(condition, model_->sizes_.condition_width, workspace_->condition_);
+  model_->generator_.begin(*executor_, workspace_->drawing_, decoding_, condition, ids, tokens_);
+  workspace_->drawing_.step = step_;
+  workspace_->drawing_.wanted = wanted_;
+}
+
 void Generation::begin_decoding() noexcept {
   std::int64_t* const ids = workspace_->ids_;
   std::memmove(ids + edge_, ids, tokens_ * sizeof *ids);

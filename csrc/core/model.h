@@ -203,6 +203,12 @@ class Generation {
 
   bool done() const noexcept { return phase_ == Phase::done; }
 
+  // Between two steps of drawing another motion may have the workspace: `pause` copies what is kept of this one, ids
+  // (tokens) and condition (condition_width), and `resume` goes on from there, to the same bits.
+  bool can_pause() const noexcept { return phase_ == Phase::drawing && workspace_->drawing_.layer == 0; }
+  void pause(std::int64_t* ids, float* condition) noexcept;
+  void resume(const std::int64_t* ids, const float* condition) noexcept;
+
   // Of the whole, about how much is done: 0 .. 1.
   float progress() const noexcept;
 
@@ -225,6 +231,7 @@ class Generation {
   const Executor* executor_ = nullptr;
   Phase phase_ = Phase::none;
   std::size_t tokens_ = 0, edge_ = 0;
+  std::size_t step_ = 0, wanted_ = 0;  // of the drawing, while it pauses
   bool has_known_ = false, decodes_ = true;
   DecodingOptions decoding_;
 };

@@ -334,8 +334,11 @@ LF_API lf_status lf_encode_prompt(lf_session* session, const char* prompt, float
 /* ---- Requests: motions without waiting ------------------------------------------------------------------------- */
 
 /*
- * Puts a request into the queue and returns. Everything in params is copied. Requests are worked on one after the other
- * in the order of their submission. Errors that need the model, such as an unknown word, come from lf_request_result.
+ * Puts a request into the queue and returns. Everything in params is copied. One is worked on at a time, the one that is
+ * due first: a segment of a stream when the stream's committed motion ends, any other one 2 s after it was submitted and
+ * the last such one was done, both at their deadline if that is sooner; of equals the one that was submitted first. A more
+ * urgent one interrupts another between two of its steps; that one goes on afterwards, to the same bits.
+ * Errors that need the model, such as an unknown word, come from lf_request_result.
  */
 LF_API lf_status lf_request_submit(lf_session* session, const lf_generate_params* params, lf_request* request,
                                    lf_error* error);

@@ -259,6 +259,66 @@ static void requests(lf_model* model) {
   lf_session_destroy(session);
 }
 
+/* Who is due first is served first, in the middle of another one's work, too; that one's motion is the same all the same. */
+static void urgency(lf_model* model) {
+  lf_session_params params;
+  lf_session* session;
+  lf_stream* stream = NULL;
+  lf_generate_params slow = walk(40), quick = walk(8);
+  lf_motion motion = motion_in(&a), undisturbed = motion_in(&b);
+  lf_pose pose = {.struct_size = sizeof pose};
+  lf_request first, last, hurried, segments[3];
+  lf_error error;
+  float share = 0.0f;
+  int i, with_text;
+
+  slow.steps = 40;
+  lf_session_params_init(&params);
+  params.threading = LF_THREADING_CALLER;
+  session = session_of(model, &params);
+  expect_ok(lf_generate(session, &slow, &undisturbed, &error), &error, "a motion");
+  expect_ok(lf_stream_create(session, NULL, &stream, &error), &error, "a stream");
+  for (with_text = 0; with_text < 2; ++with_text) {
+    lf_stream_sample(stream, 100.0, &pose);
+    expect(lf_stream_sample(stream, 200.0, &pose) == LF_UNDERRUN, "it has no motion left");
+    expect_ok(lf_request_submit(session, &slow, &first, &error), &error, "a long request");
+    while (share < 0.3f * (float)with_text) {
+      lf_session_pump(session, 0);
+      lf_request_poll(session, first, &share);
+    }
+    quick.prompt = with_text ? "a person jumps" : "a person walks forward";
+    for (i = 0; i < 3; ++i) {
+      expect_ok(lf_stream_append(stream, &quick, &segments[i], &error), &error, "a stream without motion beside it");
+      quick.prompt = "a person sits down";
+    }
+    for (i = 0; i < 3; ++i) {
+      expect(wait_for(session, segments[i]) == LF_OK, "its segments are made");
+      expect(i == 2 || lf_request_poll(session, segments[i + 1], NULL) == LF_PENDING, "one after the other");
+      expect(lf_request_poll(session, first, NULL) == LF_PENDING, "before the long one");
+      lf_request_release(session, segments[i]);
+    }
+    memset(&a, 0, sizeof a);
+    expect(wait_for(session, first) == LF_OK, "which is done as well");
+    expect_ok(lf_request_result(session, first, &motion, &error), &error, "and has its result");
+    expect(memcmp(&a, &b, sizeof a) == 0, "to the same bits as alone");
+    lf_request_release(session, first);
+  }
+
+  lf_request_submit(session, &slow, &first, NULL);
+  lf_request_submit(session, &quick, &last, NULL);
+  quick.frames = quick.steps = 4;
+  quick.deadline_microseconds = 1500000;
+  lf_request_submit(session, &quick, &hurried, NULL);
+  lf_session_pump(session, 0);
+  expect(wait_for(session, hurried) == LF_OK, "what has little time");
+  expect(lf_request_poll(session, first, NULL) == LF_PENDING, "goes before what has none of its own");
+  expect(wait_for(session, first) == LF_OK && lf_request_poll(session, last, NULL) == LF_PENDING, "the rest in turn");
+  lf_request_submit(session, &quick, &hurried, NULL);
+  expect(lf_session_pump(session, 0) == LF_PENDING && lf_request_cancel(session, last) == LF_OK, "what has been put off");
+  expect(wait_for(session, last) == LF_ERROR_CANCELLED, "is cancelled at once");
+  lf_session_destroy(session);
+}
+
 typedef struct bad {
   const char* what;
   lf_status status;
@@ -767,6 +827,7 @@ int main(int argc, char** argv) {
   generation(model);
   root_apart(model);
   requests(model);
+  urgency(model);
   bad_arguments(model);
   in_between(model);
   streams(model);

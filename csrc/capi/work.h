@@ -1,0 +1,27 @@
+// Where the work on a question stands: all that is kept of it while a more urgent one has the workspace.
+#pragma once
+
+#include "inbetween.h"
+#include "memory.h"
+#include "model.h"
+
+namespace lf::capi {
+
+// What is being drawn. A segment with a new prompt is drawn alone; then the passage to it, between known tokens; then
+// all of it is decoded together with the tokens in front.
+enum class Draw : std::uint8_t { motion, between, continuation, segment, passage, decoding };
+
+struct Work {
+  bool has_begun = false;
+  Draw drawing = Draw::motion;
+  Generation generation;
+  GivenFrames around;
+  std::size_t overlap = 0;      // tokens in front that are committed already
+  std::size_t count = 0;        // tokens of the segment
+  Buffer<std::int64_t> tokens;  // (max_tokens): of the segment alone
+  Buffer<float> condition;      // of the segment
+  Buffer<std::int64_t> drawn;   // (max_tokens): while it is put off, of what is being drawn,
+  Buffer<float> drawn_for;      // and the condition of that
+};
+
+}  // namespace lf::capi
