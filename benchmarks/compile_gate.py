@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,6 +39,7 @@ from lamp_fast.kernels.codebook_sums_triton import codebook_sums_triton
 from lamp_fast.kernels.conv1d_triton import conv1d_triton
 from lamp_fast.kernels.conv_residual_triton import conv_residual_triton
 from lamp_fast.kernels.decode_step_triton import decode_step_triton
+from lamp_fast.kernels.dependent_launch import dependent_launches
 from lamp_fast.kernels.embed_tokens_triton import embed_tokens_triton
 from lamp_fast.kernels.int8_linear_triton import int8_linear_triton
 from lamp_fast.kernels.linear_residual_triton import linear_residual_triton
@@ -164,7 +166,7 @@ def linear_cases(tensor: Callable[..., torch.Tensor]) -> Iterator[tuple[str, Cal
     """The stages around the linear layers: one guided motion, two branches of 50 rows, then 8 and 256 motions."""
     fp32, bf16, int8, fp8 = torch.float32, torch.bfloat16, torch.int8, torch.float8_e4m3fn
 
-    def norm_linear(rows: int, dtype: torch.dtype, weight: torch.dtype | None, pdl: bool) -> Any:
+    def norm_linear(rows: int, dtype: torch.dtype, weight: torch.dtype | None) -> Any:
         return norm_linear_triton(
             tensor(rows, 512, dtype=dtype),
             tensor(1024, 512, dtype=weight or dtype),
@@ -173,10 +175,11 @@ def linear_cases(tensor: Callable[..., torch.Tensor]) -> Iterator[tuple[str, Cal
             "gelu",
             1e-5,
             None if weight is None else tensor(1024),
-            pdl=pdl,
         )
 
-    def linear_residual(rows: int, dtype: torch.dtype, weight: torch.dtype | None, pdl: bool) -> Any:
+    def linear_residual(
+        rows: int, dtype: torch.dtype, weight: torch.dtype | None, chosen: torch.Tensor | None = None
+    ) -> Any:
         vector = tensor(512, dtype=dtype)
         return linear_residual_triton(
             tensor(rows, 1024, dtype=dtype),
@@ -186,9 +189,8 @@ def linear_cases(tensor: Callable[..., torch.Tensor]) -> Iterator[tuple[str, Cal
             tensor(rows, 2),
             vector,
             vector,
-            tensor(rows // 2, dtype=torch.int32) if pdl else None,
+            chosen,
             None if weight is None else tensor(512),
-            pdl=pdl,
         )
 
     sizes = {"b1": 100, "b8": 800, "b256": 25_600}
@@ -202,18 +204,18 @@ def linear_cases(tensor: Callable[..., torch.Tensor]) -> Iterator[tuple[str, Cal
             }.items():
                 yield (
                     f"{launch.__name__} {size} {name}",
-                    lambda launch=launch, rows=sizes[size], types=types: launch(rows, *types, False),
+                    lambda launch=launch, rows=sizes[size], types=types: launch(rows, *types),
                 )
-        yield f"{launch.__name__} b8 bf16", lambda launch=launch: launch(sizes["b8"], bf16, None, False)
-        yield f"{launch.__name__} b1 bf16 pdl", lambda launch=launch: launch(sizes["b1"], bf16, None, True)
+        yield f"{launch.__name__} b8 bf16", lambda launch=launch: launch(sizes["b8"], bf16, None)
+    yield "norm_linear b1 bf16 pdl", lambda: norm_linear(sizes["b1"], bf16, None)
+    chosen = tensor(sizes["b1"] // 2, dtype=torch.int32)
+    yield "linear_residual b1 bf16 pdl", lambda: linear_residual(sizes["b1"], bf16, None, chosen)
     yield "row_stats bf16", lambda: row_stats_triton(tensor(25_600, 512, dtype=bf16), 1e-5, tensor(25_600, 2))
     ids, positions = tensor(2, 49, dtype=torch.int64), tensor(49, 512, dtype=bf16)
     for name in "embed_tokens bf16", "embed_tokens bf16 pdl":
         yield (
             name,
-            lambda pdl="pdl" in name: embed_tokens_triton(
-                ids, tensor(2, 512, dtype=bf16), tensor(514, 512, dtype=bf16), positions, pdl=pdl
-            ),
+            lambda: embed_tokens_triton(ids, tensor(2, 512, dtype=bf16), tensor(514, 512, dtype=bf16), positions),
         )
 
     yield from decoder_cases()
@@ -264,7 +266,8 @@ def launched(name: str) -> tuple[JITFunction, dict[str, Any]]:
         caught[kernel.__name__] = kernel, dict(zip(kernel.arg_names, arguments)) | options
 
     with mock.patch.object(JITFunction, "run", run):
-        dict(cases())[name]()
+        with dependent_launches() if name.endswith(" pdl") else nullcontext():
+            dict(cases())[name]()
     return caught[f"{name.split()[0]}_kernel"]
 
 

@@ -23,8 +23,8 @@ def dependent_launches() -> Iterator[None]:
         _wanted.reset(token)
 
 
-def is_dependent(x: Tensor, pdl: bool | None) -> bool:
-    """Whether a kernel over x launches this way; pdl None leaves it to the block."""
-    if not (_wanted.get() if pdl is None else pdl):
+def is_dependent(x: Tensor) -> bool:
+    """Whether a kernel over x launches this way."""
+    if not _wanted.get():
         return False
     return torch.cuda.get_device_capability(x.device) >= (9, 0) if x.is_cuda else x.device.type != "cpu"

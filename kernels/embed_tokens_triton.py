@@ -55,13 +55,9 @@ def embed_tokens_triton(
     table: Tensor,
     positions: Tensor,
     out: Tensor | None = None,
-    pdl: bool | None = None,
 ) -> Tensor:
-    """As `embed_tokens_ref`; ids must lie in the table. out (G*B,1+N,W), contiguous: written and returned.
-
-    pdl: see `dependent_launch.py`.
-    """
-    pdl, (batch, n) = is_dependent(table, pdl), ids.shape
+    """As `embed_tokens_ref`; ids must lie in the table. out (G*B,1+N,W), contiguous: written and returned."""
+    pdl, (batch, n) = is_dependent(table), ids.shape
     w = table.shape[1]
     if out is None:
         out = torch.empty(len(condition), 1 + n, w, dtype=table.dtype, device=table.device)

@@ -97,15 +97,13 @@ def linear_residual_triton(
     rows: Tensor | None = None,
     weight_scale: Tensor | None = None,
     out: Tensor | None = None,
-    pdl: bool | None = None,
 ) -> Tensor:
     """As `linear_residual_ref`; a negative row gives bias + shift.
 
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. float8 weights need sm_89.
     out (M or R, O), contiguous, not x; it may be `residual` where rows is None: written and returned.
-    pdl: see `dependent_launch.py`; only then few rows are read whole.
     """
-    pdl, i, o = is_dependent(x, pdl), x.shape[1], weight.shape[0]
+    pdl, i, o = is_dependent(x), x.shape[1], weight.shape[0]
     r = x.shape[0] if rows is None else rows.shape[0]
     if out is None:
         out = torch.empty(r, o, dtype=x.dtype, device=x.device)

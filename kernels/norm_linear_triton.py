@@ -124,9 +124,9 @@ def norm_linear_kernel(
     )
 
 
-def row_stats_triton(x: Tensor, eps: float, out: Tensor, pdl: bool | None = None) -> Tensor:
+def row_stats_triton(x: Tensor, eps: float, out: Tensor) -> Tensor:
     """x (M,I) -> out (M,2) float32, contiguous: mean and 1 / sqrt(biased variance + eps) of each row."""
-    pdl, (m, i) = is_dependent(x, pdl), x.shape
+    pdl, (m, i) = is_dependent(x), x.shape
     with torch.cuda.device_of(x):
         row_stats_kernel[(triton.cdiv(m, 8),)](
             x,
@@ -154,7 +154,6 @@ def norm_linear_triton(
     eps: float,
     weight_scale: Tensor | None = None,
     out: tuple[Tensor, Tensor] | None = None,
-    pdl: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """As `norm_linear_ref`; one kernel for few rows, two for many.
 
@@ -164,9 +163,8 @@ def norm_linear_triton(
 
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. float8 weights need sm_89.
     out: y (M,O) and stats (M,2) float32, contiguous: written and returned.
-    pdl: see `dependent_launch.py`.
     """
-    pdl, (m, i) = is_dependent(x, pdl), x.shape
+    pdl, (m, i) = is_dependent(x), x.shape
     o = weight.shape[0]
     if out is None:
         out = torch.empty(m, o, dtype=x.dtype, device=x.device), torch.empty(m, 2, device=x.device)
@@ -175,7 +173,7 @@ def norm_linear_triton(
     x, weight = unit_stride(x), unit_stride(weight)
     tile = linear_tile(x, weight, m, whole=True)
     if not tile["WHOLE"]:
-        row_stats_triton(x, eps, out[1], pdl)
+        row_stats_triton(x, eps, out[1])
     with torch.cuda.device_of(x):
         norm_linear_kernel[(triton.cdiv(o, tile["BLOCK_O"]) * triton.cdiv(m, tile["BLOCK_M"]),)](
             x,

@@ -121,15 +121,13 @@ def qkv_attention_triton(
     num_heads: int,
     eps: float,
     out: tuple[Tensor, Tensor] | None = None,
-    pdl: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """As `qkv_attention_ref`, any head width; out: attended and stats, contiguous: written and returned.
 
     One kernel for half precision, L up to WHOLE_TOKENS and heads up to 64 wide and FUSED_PROGRAMS in number, on tensor
     cores with float32 sums; else one for the projection, one for attention. q, k and v are rounded to the type of x.
-    pdl: see `dependent_launch.py`.
     """
-    pdl, (batch, length, width) = is_dependent(x, pdl), x.shape
+    pdl, (batch, length, width) = is_dependent(x), x.shape
     if out is None:
         rows = 0 if fold is None else batch * length
         out = torch.empty_like(x, memory_format=torch.contiguous_format), x.new_empty(rows, 2, dtype=torch.float32)
@@ -141,7 +139,7 @@ def qkv_attention_triton(
     # float32 and wide heads would not fit into registers.
     fits = length <= WHOLE_TOKENS and dim <= 64 and x.dtype != torch.float32
     if not fits or batch * num_heads > FUSED_PROGRAMS:
-        _in_two_kernels(x, weight, fold, bias, lengths, mode, (batch, length, num_heads, dim), eps, out, pdl)
+        _in_two_kernels(x, weight, fold, bias, lengths, mode, (batch, length, num_heads, dim), eps, out)
         return out
     block_l = max(16, triton.next_power_of_2(length))
     with torch.cuda.device_of(x):
@@ -184,7 +182,6 @@ def _in_two_kernels(
     heads: tuple[int, int, int, int],
     eps: float,
     out: tuple[Tensor, Tensor],
-    pdl: bool,
 ) -> None:
     attended, stats = out
     if fold is None:
@@ -192,6 +189,6 @@ def _in_two_kernels(
     else:
         qkv = x.new_empty(*x.shape[:2], weight.shape[0])
         rows = x.flatten(0, 1), qkv.flatten(0, 1)
-        norm_linear_triton(rows[0], weight, fold, bias, "none", eps, out=(rows[1], stats), pdl=pdl)
+        norm_linear_triton(rows[0], weight, fold, bias, "none", eps, out=(rows[1], stats))
     q, k, v = qkv.unflatten(-1, (3, *heads[2:])).permute(2, 0, 3, 1, 4)
-    sequence_attention_triton(q, k, v, lengths, mode, out=attended.view(heads), pdl=pdl)
+    sequence_attention_triton(q, k, v, lengths, mode, out=attended.view(heads))

@@ -135,15 +135,13 @@ def sequence_attention_triton(
     dropout: float = 0.0,
     padded_queries: bool = True,
     out: Tensor | None = None,
-    pdl: bool | None = None,
 ) -> Tensor:
     """As `sequence_attention_ref` with a dropout of 0, the only one there is: no gradient, any length, any head width.
 
     float32 is multiplied in float32, half precision on tensor cores with float32 sums. The result (B,H,M,Dh) is a view
     of out (B,M,H,Dh), contiguous, so that joining the heads copies nothing.
-    pdl: see `dependent_launch.py`.
     """
-    pdl, (batch, heads, m, dim) = is_dependent(q, pdl), q.shape
+    pdl, (batch, heads, m, dim) = is_dependent(q), q.shape
     n = k.shape[2]
     if out is None:
         out = torch.empty(batch, m, heads, dim, dtype=q.dtype, device=q.device)

@@ -1,8 +1,11 @@
 """The Triton kernel of linear_residual against the reference in float64."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from lamp_fast.kernels.dependent_launch import dependent_launches
 from lamp_fast.kernels.linear_residual import linear_residual_ref
 
 kernel = pytest.importorskip("lamp_fast.kernels.linear_residual_triton")
@@ -42,10 +45,11 @@ def check(values, **options):
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("m, i, o", [(1, 48, 49), (7, 33, 63), (49, 1024, 70), (100, 96, 20)])
 def test_sizes(device, dtype, m, i, o):
-    """With pdl rows are read whole, without it column by column."""
+    """Of a dependent launch rows are read whole, else column by column."""
     values = arguments(device, m, i, o, dtype)
     check(values)
-    check(plain(values), pdl=True)
+    with dependent_launches():
+        check(plain(values))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -66,18 +70,20 @@ def test_large_tiles(device, monkeypatch, dtype, weight_dtype):
 @pytest.mark.parametrize("normed", [True, False])
 @pytest.mark.parametrize("large", [True, False])
 def test_only_the_chosen_rows_are_read(device, monkeypatch, normed, large):
-    """In large tiles column by column, in small ones whole."""
+    """In large tiles column by column, in small ones of a dependent launch whole."""
     if large:
         monkeypatch.setattr(tiles, "ENOUGH_PROGRAMS", 1)
+    launches = nullcontext if large else dependent_launches
     values = arguments(device, 9, 40, 33, torch.float16)
     values = values if normed else plain(values)
     values["rows"] = torch.tensor([8, -1, 3, 3, 0, -1], dtype=torch.int32, device=device)
     for name in ("x", "residual", "stats"):
         if name in values:
             values[name][[1, 2, 4, 5, 6, 7]] = float("nan")
-    assert check(values, pdl=not large).isfinite().all()
-    values["x"][0] = float("nan")
-    got = kernel.linear_residual_triton(**values, pdl=not large)
+    with launches():
+        assert check(values).isfinite().all()
+        values["x"][0] = float("nan")
+        got = kernel.linear_residual_triton(**values)
     assert got[4].isnan().all() and got[[0, 1, 2, 3, 5]].isfinite().all()
 
 
@@ -95,7 +101,8 @@ def test_strides_out_poison_and_empty(device):
     got = check(strided, out=out[:7])
     assert got.data_ptr() == out.data_ptr() and out[7].isnan().all() and torch.equal(got, expected)
     turned = {name: value.T.contiguous().T if value.ndim == 2 else value for name, value in values.items()}
-    assert torch.equal(check(turned, pdl=True), expected)
+    with dependent_launches():
+        assert torch.equal(check(turned), expected)
     in_place = dict(values, residual=values["residual"].clone())
     assert torch.equal(kernel.linear_residual_triton(**in_place, out=in_place["residual"]), expected)
     values["rows"] = torch.zeros(0, dtype=torch.int32, device=device)
