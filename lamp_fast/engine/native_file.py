@@ -279,4 +279,4 @@ def _write(stream: BinaryIO, config: dict, tensors: dict[str, Tensor]) -> None:
     text += b" " * (-(8 + len(text)) % _DATA_ALIGNMENT)
     stream.write(len(text).to_bytes(8, "little") + text)
     for name in names:
-        stream.write(tensors[name].contiguous().view(torch.uint8).numpy().data)
+        stream.write(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
