@@ -89,6 +89,11 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
 
 }  // namespace
 
+Format attention_format(const Kernels& kernels, Precision precision, std::size_t head_width) noexcept {
+  const bool narrow = precision != Precision::f32 && kernels.tile[static_cast<int>(Format::bf16)].run != nullptr;
+  return narrow && head_width % 2 == 0 ? Format::bf16 : Format::f32;
+}
+
 std::size_t attention_scratch(const Kernels& kernels, std::size_t batch, std::size_t keys, std::size_t heads,
                               std::size_t head_width) noexcept {
   std::size_t most = 0;

@@ -11,9 +11,12 @@ namespace lf {
 // soft_causal adds 1 to the scores of past and own positions and hides nothing; causal hides the future.
 enum class AttentionMode : std::uint8_t { full, soft_causal, causal };
 
+// The format of queries, keys and values. A head of odd width is float32: tiles read bf16 in pairs.
+Format attention_format(const Kernels& kernels, Precision precision, std::size_t head_width) noexcept;
+
 struct AttentionCall {
   std::size_t batch = 1, queries = 0, keys = 0, heads = 1, head_width = 0;
-  Rows q;     // (batch * queries, heads * head_width), in one format with k and v; bf16 needs an even head_width
+  Rows q;     // (batch * queries, heads * head_width), in one format with k and v, that of attention_format or f32
   Rows k, v;  // (batch * keys, heads * head_width)
   AttentionMode mode = AttentionMode::full;
   const std::int32_t* lengths = nullptr;    // (batch) keys of each sample, 1 .. keys; what lies beyond is never read

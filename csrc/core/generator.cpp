@@ -18,8 +18,9 @@ Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
   const Kernels& kernels = *generator.kernels_;
   const Precision precision = generator.precision_;
   const std::size_t width = generator.width_, tokens = generator.max_tokens_, rows = 2 * (1 + tokens);
-  const Format format = activation_format(kernels, precision);
-  stream = ResidualStream(kernels, precision, rows, width, generator.feedforward_, generator.epsilon_, arena);
+  stream = ResidualStream(kernels, precision, rows, width, generator.heads_, generator.feedforward_,
+                          generator.epsilon_, arena);
+  const Format format = stream.qkv.format;
   condition = LinearInput(kernels, Precision::f32, 1, generator.condition_width_, arena);
   row = arena.take<float>(8 * width);
   embedded = arena.take<float>(rows * width);

@@ -44,11 +44,6 @@ Buffer<float> padded(const float* values, std::size_t count, std::size_t size, c
 
 }  // namespace
 
-Format activation_format(const Kernels& kernels, Precision precision) noexcept {
-  const bool narrow = precision != Precision::f32 && kernels.tile[static_cast<int>(Format::bf16)].run != nullptr;
-  return narrow ? Format::bf16 : Format::f32;
-}
-
 LinearInput::LinearInput(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width,
                          Arena& arena, std::size_t margin) noexcept
     : kernels_(&kernels),

@@ -35,9 +35,6 @@ struct Rows {
 
 inline Rows float_rows(float* data, std::size_t stride) noexcept { return {data, stride, Format::f32}; }
 
-// The format that rows between layers best have: of queries, keys and values, of a decoder's hidden rows.
-Format activation_format(const Kernels& kernels, Precision precision) noexcept;
-
 // Rows of activations as the linear layers of one precision read them. Holds no memory of its own.
 class LinearInput {
  public:

@@ -16,8 +16,8 @@ void to_unit(float* x, std::size_t width) noexcept {
 }
 
 TextEncoder::Scratch::Scratch(const TextEncoder& encoder, Arena& arena) noexcept
-    : stream(*encoder.kernels_, encoder.precision_, encoder.max_tokens_, encoder.width_, encoder.feedforward_,
-             encoder.epsilon_, arena),
+    : stream(*encoder.kernels_, encoder.precision_, encoder.max_tokens_, encoder.width_, encoder.heads_,
+             encoder.feedforward_, encoder.epsilon_, arena),
       position(arena.take<float>(encoder.width_)),
       embedding(arena.take<float>(encoder.embedding_.outputs())),
       attention(arena.take<unsigned char>(attention_scratch(*encoder.kernels_, 1, encoder.max_tokens_, encoder.heads_,
@@ -88,9 +88,9 @@ void TextEncoder::embedding(const Executor& executor, Scratch& scratch, float* o
 }
 
 Queries::Scratch::Scratch(const Queries& queries, std::size_t max_memory, Arena& arena) noexcept
-    : stream(*queries.kernels_, queries.precision_, queries.count_, queries.width_, queries.feedforward_,
-             queries.epsilon_, arena) {
-  const Format format = activation_format(*queries.kernels_, queries.precision_);
+    : stream(*queries.kernels_, queries.precision_, queries.count_, queries.width_, queries.heads_,
+             queries.feedforward_, queries.epsilon_, arena) {
+  const Format format = stream.qkv.format;
   const std::size_t memory_width = 2 * queries.cross_attentions_ * queries.width_;
   memory = {arena.take<unsigned char>(max_memory * memory_width * format_size(format)), memory_width, format};
   asking = {arena.take<unsigned char>(queries.count_ * queries.width_ * format_size(format)), queries.width_, format};

@@ -4,8 +4,9 @@
 
 namespace lf {
 
-ResidualStream::ResidualStream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t stream_width,
-               std::size_t feedforward, float stream_epsilon, Arena& arena) noexcept
+ResidualStream::ResidualStream(const Kernels& kernels, Precision precision, std::size_t max_rows,
+                               std::size_t stream_width, std::size_t heads, std::size_t feedforward,
+                               float stream_epsilon, Arena& arena) noexcept
     : width(stream_width),
       epsilon(stream_epsilon),
       x(arena.take<float>(max_rows * stream_width)),
@@ -13,7 +14,7 @@ ResidualStream::ResidualStream(const Kernels& kernels, Precision precision, std:
       input(kernels, precision, max_rows, stream_width, arena),
       attended(kernels, precision, max_rows, stream_width, arena),
       hidden(kernels, precision, max_rows, feedforward, arena) {
-  const Format format = activation_format(kernels, precision);
+  const Format format = attention_format(kernels, precision, width / heads);
   qkv = {arena.take<unsigned char>(max_rows * 3 * width * format_size(format)), 3 * width, format};
 }
 

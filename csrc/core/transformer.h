@@ -15,8 +15,8 @@ namespace lf {
 // Scratch of a stack of layers, for at most so many rows of all samples together.
 struct ResidualStream {
   ResidualStream() noexcept = default;
-  ResidualStream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width, std::size_t feedforward,
-         float epsilon, Arena& arena) noexcept;
+  ResidualStream(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width,
+                 std::size_t heads, std::size_t feedforward, float epsilon, Arena& arena) noexcept;
 
   // `input` becomes the LayerNorm of x, `stats` its means and deviations.
   void normalise(const Executor& executor, const float* x, std::size_t rows) noexcept;

@@ -258,7 +258,8 @@ void stored_weights(const Kernels& kernels) {
 }
 
 void attend(const Kernels& kernels, std::size_t batch, std::size_t queries, std::size_t keys, std::size_t heads,
-            std::size_t width, lf::AttentionMode mode, bool lengths, Format format) {
+            std::size_t width, lf::AttentionMode mode, bool lengths, Precision precision) {
+  const Format format = lf::attention_format(kernels, precision, width);
   Random random(queries * 31 + keys);
   const std::size_t d = heads * width, stride = 3 * d + 2;
   std::vector<float> q = random.many(batch * queries * stride), k = random.many(batch * keys * stride);
@@ -334,16 +335,16 @@ void attend(const Kernels& kernels, std::size_t batch, std::size_t queries, std:
 }
 
 void attentions(const Kernels& kernels) {
-  for (const Format format : {Format::f32, Format::bf16}) {
-    if (kernels.tile[static_cast<int>(format)].run == nullptr) continue;
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
     for (const lf::AttentionMode mode : {lf::AttentionMode::full, lf::AttentionMode::soft_causal, lf::AttentionMode::causal}) {
-      for (const std::size_t n : {1, 7, 49, 63}) attend(kernels, 2, n, n, 3, 24, mode, true, format);
-      attend(kernels, 1, 196, 196, 1, 64, mode, false, format);
-      attend(kernels, 1, 5, 50, 2, 32, mode, false, format);
+      for (const std::size_t n : {1, 7, 49, 63}) attend(kernels, 2, n, n, 3, 24, mode, true, precision);
+      for (const std::size_t width : {1, 13}) attend(kernels, 2, 49, 49, 3, width, mode, true, precision);
+      attend(kernels, 1, 196, 196, 1, 64, mode, false, precision);
+      attend(kernels, 1, 5, 50, 2, 32, mode, false, precision);
     }
-    attend(kernels, 2, 49, 33, 2, 64, lf::AttentionMode::full, true, format);
+    attend(kernels, 2, 49, 33, 2, 64, lf::AttentionMode::full, true, precision);
   }
-  attend(kernels, 1, 6, 6, 2, 7, lf::AttentionMode::full, false, Format::f32);
+  attend(kernels, 1, 6, 6, 2, 7, lf::AttentionMode::full, false, Precision::f32);
 }
 
 void convolutions(const Kernels& kernels) {
