@@ -76,6 +76,8 @@ void schedule_of_the_release() {
   const std::size_t expected[] = {49, 48, 46, 42, 38, 31, 24, 17, 9, 1, 0};
   for (std::size_t step = 0; step <= 10; ++step) expect(lf::masked_count(49, step, 10) == expected[step], "schedule");
   expect(lf::masked_count(7, 0, 1) == 7 && lf::masked_count(7, 1, 1) == 0, "one step draws all");
+  const bool same = lf::masked_count(144, 61, 183) == 125 && lf::masked_count(169, 121, 260) == 126;
+  expect(same && lf::masked_count(117, 193, 299) == 61, "where rounding decides, as tests/models/test_decoding.py");
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ from ..config import GeneratorConfig
 from ..errors import LampError
 from ..kernels.decode_step import KEPT
 from .generator import MotionGenerator
-from .masking import cosine_schedule, masked_count
+from .masking import masked_count
 from .seeding import row_seeds
 
 MASK_FREE_SHARE = 0.16  # released MaskTransformer.edit without a mask
@@ -221,9 +221,11 @@ def row_samples(samples: Tensor | None, batch: int, device: torch.device) -> Ten
 def masked_counts(wanted: Tensor, steps: int) -> Tensor:
     """wanted (B,) int64 -> (B,S+1) int64: how many tokens are masked when each step begins, 0 after the last.
 
-    The schedule is made on the CPU, so that a rounding tie falls the same way on every device.
+    The schedule is made on the CPU, its cosine in float64, so that a rounding tie falls the same way on every device,
+    processor and backend.
     """
-    share = cosine_schedule(torch.linspace(0, 1, steps)).to(wanted.device, non_blocking=True)
+    angle = torch.linspace(0, 1, steps) * math.pi * 0.5
+    share = angle.double().cos().float().to(wanted.device, non_blocking=True)
     counts = masked_count(share, wanted[:, None]).long()
     return torch.cat((counts, torch.zeros_like(counts[:, :1])), dim=1)
 
