@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::size_t kDrawnAtOnce = 4;  // positions in one task
 
-std::size_t first_step_offset(std::size_t tokens) noexcept { return tokens * (tokens - 1) / 2; }
-
 }  // namespace
 
 Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
@@ -40,12 +38,7 @@ Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
 }
 
 Generator::FirstStep::FirstStep(const Generator& generator, Arena& arena) noexcept
-    : logits(arena.take<float>(first_step_offset(generator.max_tokens_ + 1) * generator.codes_)),
-      known(arena.take<std::uint8_t>(generator.max_tokens_)) {}
-
-void Generator::FirstStep::clear(const Generator& generator) noexcept {
-  std::fill_n(known, generator.max_tokens_, std::uint8_t{0});
-}
+    : logits(arena.take<float>(kPlaces * generator.max_tokens_ * generator.codes_)) {}
 
 Generator::Generator(const Kernels& kernels, Precision precision, const GeneratorWeights& weights,
                      const Allocator& allocator)
@@ -132,7 +125,7 @@ void Generator::embed(Scratch& scratch, std::size_t row, const float* values) co
   kernels_->convert(values + width_, 3 * width_, qkv.format, qkv.data);
 }
 
-void Generator::begin_step(Scratch& scratch, const FirstStep* first, const std::int64_t* ids) const noexcept {
+void Generator::begin_step(Scratch& scratch, FirstStep* first, const std::int64_t* ids) const noexcept {
   const std::int64_t mask_id = static_cast<std::int64_t>(codes_);
   const std::size_t tokens = scratch.tokens;
   scratch.count = 0;
@@ -143,7 +136,7 @@ void Generator::begin_step(Scratch& scratch, const FirstStep* first, const std::
     add_row(scratch, ids[n], n);
   }
   scratch.all_masked = scratch.count == tokens;
-  const bool is_known = scratch.all_masked && first != nullptr && first->known[tokens - 1] != 0;
+  const bool is_known = scratch.all_masked && first != nullptr && first->length_kept(tokens) == tokens;
   scratch.branches = scratch.options.guided() && !is_known ? 2 : 1;
   for (std::size_t branch = 0; branch < scratch.branches; ++branch) {
     for (std::size_t r = 0; r < scratch.count; ++r) {
@@ -225,10 +218,10 @@ void Generator::draw(const Executor& executor, Scratch& scratch, FirstStep& firs
   const std::size_t count = scratch.count, tokens = scratch.tokens;
   const float* unconditional = scratch.branches == 2 ? scratch.logits + count * codes_ : nullptr;
   if (options.guided() && scratch.all_masked) {
-    float* kept = first.logits + first_step_offset(tokens) * codes_;
+    float* kept = first.of(*this, tokens);
     if (scratch.branches == 2) {
       std::memcpy(kept, unconditional, count * codes_ * sizeof(float));
-      first.known[tokens - 1] = 1;
+      first.length_kept(tokens) = tokens;
     }
     unconditional = kept;
   }

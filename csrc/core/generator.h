@@ -52,15 +52,21 @@ class Generator {
     bool all_masked = false;
   };
 
-  // Logits of the unconditional branch of a motion that is masked altogether: they depend on its length alone. One for
-  // every length, each found when it is first needed.
+  // Logits of the unconditional branch of motions that are masked altogether: they depend on the length alone. Those of
+  // a few lengths are kept, each in the place of one that was needed before.
   struct FirstStep {
+    static constexpr std::size_t kPlaces = 8;
+
     FirstStep() noexcept = default;
     FirstStep(const Generator& generator, Arena& arena) noexcept;
-    void clear(const Generator& generator) noexcept;
 
-    float* logits = nullptr;         // of 1 token, of 2, ...
-    std::uint8_t* known = nullptr;   // (max_tokens)
+    float* of(const Generator& generator, std::size_t tokens) const noexcept {
+      return logits + tokens % kPlaces * generator.max_tokens_ * generator.codes_;
+    }
+    std::size_t& length_kept(std::size_t tokens) noexcept { return lengths[tokens % kPlaces]; }
+
+    float* logits = nullptr;             // (places, max_tokens, K)
+    std::size_t lengths[kPlaces] = {};  // 0: none is kept
   };
 
   Generator() noexcept = default;
@@ -87,7 +93,7 @@ class Generator {
     FeedForward feed_forward;
   };
 
-  void begin_step(Scratch& scratch, const FirstStep* first, const std::int64_t* ids) const noexcept;
+  void begin_step(Scratch& scratch, FirstStep* first, const std::int64_t* ids) const noexcept;
   void embed(Scratch& scratch, std::size_t row, const float* values) const noexcept;
   void add_row(Scratch& scratch, std::int64_t id, std::size_t position) const noexcept;
   void run_layer(const Executor& executor, Scratch& scratch, std::size_t index) const noexcept;

@@ -285,7 +285,6 @@ bool Workspace::create(const Model& model, const WorkspaceOptions& options, cons
   }
   Arena arena(memory_.data(), memory_.size());
   lay_out(model, std::max(options.max_tokens, model.sizes_.max_tokens), arena);
-  if (model.sizes_.makes_motions) first_step_.clear(model.generator_);
   return true;
 }
 

@@ -220,6 +220,21 @@ def test_threads_batches_and_repetition_change_no_bit(lamp, precision):
             assert all(torch.equal(got, wanted) for got, wanted in zip(result, expected, strict=True))
 
 
+def test_what_is_kept_of_other_lengths_changes_nothing(tiny_lamp):
+    engine, condition = LampEngine(tiny_lamp), tiny_lamp.condition(PROMPTS[:1])
+    for length in [*range(1, 13), *range(1, 13), 12, 4, 12]:
+        expected = generate(tiny_lamp.generator, condition, [length], OPTIONS, seed=length)
+        assert torch.equal(engine.tokens(condition, [length], OPTIONS, seed=length), expected)
+
+
+def test_memory_grows_with_the_length_and_not_with_its_square(tiny_lamp):
+    short, long = (
+        native.Model(native_bytes(random_lamp(tiny_lamp, "long", tokens=tokens, codes=512))).workspace_bytes
+        for tokens in (150, 300)
+    )
+    assert long < 2.1 * short
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_every_instruction_set_draws_the_same_tokens(lamp, isa):
     try:
