@@ -1,5 +1,5 @@
 # What a game's build does: install, then find_package, build the examples against the installed files, run them.
-# cmake -DBUILD=... -DSOURCE=... -DGENERATOR=... -DMODEL=... -P install_test.cmake
+# cmake -DBUILD=... -DSOURCE=... -DGENERATOR=... -DMODEL=... -DCOMPILER=... -DFLAGS=... -P install_test.cmake
 function(run what)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT status EQUAL 0)
@@ -30,10 +30,10 @@ find_program(PKG_CONFIG pkg-config)
 if(PKG_CONFIG)
   file(GLOB_RECURSE file "${folder}/prefix/*/lamp_fast.pc")
   get_filename_component(place "${file}" DIRECTORY)
-  run("pkg-config" "${CMAKE_COMMAND}" -E env "PKG_CONFIG_PATH=${place}" "${PKG_CONFIG}" --cflags --libs lamp_fast)
-  if(NOT output MATCHES "-llamp_fast")
-    message(FATAL_ERROR "pkg-config says ${output}")
-  endif()
+  set(ENV{PKG_CONFIG_PATH} "${place}")
+  run("pkg-config" "${PKG_CONFIG}" --cflags --libs lamp_fast)
+  separate_arguments(flags UNIX_COMMAND "${output} ${FLAGS}")
+  run("cc with pkg-config" "${COMPILER}" "${SOURCE}/examples/c/prompt_to_bvh.c" -o "${folder}/by_pkg_config" ${flags} -lm)
 endif()
 
 # Nothing but lf_* is for others.
