@@ -1,16 +1,4 @@
 #include "kernels.h"
-
-namespace {
-constexpr std::size_t kPanelVectors = 2;
-constexpr int kTileRows = 14;  // 28 of 32 registers hold sums
-}  // namespace
-#define LF_UNROLL _Pragma("GCC unroll 16")
-using std::int32_t;
-using std::int8_t;
-using std::size_t;
-using std::uint16_t;
-using std::uint32_t;
-using std::uint8_t;
 #include "simd_avx512.h"
 #include "kernels_body.h"
 

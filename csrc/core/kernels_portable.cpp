@@ -1,16 +1,4 @@
 #include "kernels.h"
-
-namespace {
-constexpr std::size_t kPanelVectors = 1;
-constexpr int kTileRows = 4;
-}  // namespace
-#define LF_UNROLL
-using std::int32_t;
-using std::int8_t;
-using std::size_t;
-using std::uint16_t;
-using std::uint32_t;
-using std::uint8_t;
 #include "simd_portable.h"
 #include "kernels_body.h"
 

@@ -1,8 +1,15 @@
 // Eight numbers at a time.
 #include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LF_UNROLL _Pragma("GCC unroll 16")
 
 namespace lf {
 namespace {
+
+constexpr size_t kPanelVectors = 2;
+constexpr int kTileRows = 6;  // 12 of 16 registers hold sums
 
 struct V {
   static constexpr size_t kWidth = 8;

@@ -1,8 +1,15 @@
 // Sixteen numbers at a time. With LF_VNNI_BF16, products of 16 and 8 bits are added up by one instruction.
 #include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LF_UNROLL _Pragma("GCC unroll 16")
 
 namespace lf {
 namespace {
+
+constexpr size_t kPanelVectors = 2;
+constexpr int kTileRows = 14;  // 28 of 32 registers hold sums
 
 struct V {
   static constexpr size_t kWidth = 16;

@@ -1,8 +1,15 @@
 // Four numbers at a time, on 64-bit ARM.
 #include <arm_neon.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LF_UNROLL _Pragma("GCC unroll 16")
 
 namespace lf {
 namespace {
+
+constexpr size_t kPanelVectors = 2;
+constexpr int kTileRows = 10;  // 20 of 32 registers hold sums
 
 struct V {
   static constexpr size_t kWidth = 4;

@@ -1,9 +1,16 @@
 // Eight numbers at a time in plain C++: what a compiler makes vectors of, if it can.
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
+
+#define LF_UNROLL
 
 namespace lf {
 namespace {
+
+constexpr size_t kPanelVectors = 1;
+constexpr int kTileRows = 4;
 
 struct V {
   static constexpr size_t kWidth = 8;
