@@ -29,15 +29,17 @@ inline void pause() noexcept {
 
 }  // namespace
 
-// One job at a time. `ticket_` holds the job's number in its upper half and the tasks nobody has taken in its lower, so that
-// a worker that comes late can take nothing of another job.
+// One job at a time. Each thread has a share of its tasks, always the same places of it, and helps the others when it is
+// through. A share's ticket holds the job's number in its upper half and the tasks nobody has taken in its lower, so that a
+// worker that comes late can take nothing of another job.
 class Executor::Pool {
  public:
-  Pool(std::size_t helpers, const Allocator& allocator) : workers_(StlAllocator<std::thread>(allocator)) {
+  Pool(std::size_t helpers, const Allocator& allocator)
+      : shares_(helpers + 1, StlAllocator<Share>(allocator)), workers_(StlAllocator<std::thread>(allocator)) {
     workers_.reserve(helpers);
     for (std::size_t i = 0; i < helpers; ++i) {
       try {
-        workers_.emplace_back([this] { work(); });
+        workers_.emplace_back([this, i] { work(i + 1); });
       } catch (const std::exception&) {  // no thread, or no memory for one
         break;
       }
@@ -48,7 +50,7 @@ class Executor::Pool {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       ending_.store(true);
-      ticket_.fetch_add(kJob);
+      job_.fetch_add(kJob);
     }
     wake_.notify_all();
     for (std::thread& worker : workers_) worker.join();
@@ -63,13 +65,16 @@ class Executor::Pool {
     context_.store(context, std::memory_order_relaxed);
     tasks_.store(tasks, std::memory_order_relaxed);
     pending_.store(tasks, std::memory_order_relaxed);
-    const std::uint64_t job = (ticket_.load(std::memory_order_relaxed) & ~kTasks) + kJob;
-    ticket_.store(job | tasks);  // sequentially consistent, as is sleepers_: one of the two sees the other
+    const std::uint64_t job = job_.load(std::memory_order_relaxed) + kJob;
+    for (std::size_t i = 0; i < threads(); ++i) {
+      shares_[i].ticket.store(job | (share_begin(i + 1, tasks) - share_begin(i, tasks)), std::memory_order_relaxed);
+    }
+    job_.store(job);  // sequentially consistent, as is sleepers_: one of the two sees the other
     if (sleepers_.load() != 0) {
       { const std::lock_guard<std::mutex> lock(mutex_); }
       wake_.notify_all();
     }
-    take_part(job);
+    take_part(0, job);
     for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
       if (spins < kSpins) {
         pause();
@@ -85,48 +90,64 @@ class Executor::Pool {
   static constexpr std::uint64_t kTasks = 0xffffffff;
   static constexpr std::uint64_t kJob = kTasks + 1;
 
-  // Takes tasks of this job until none is left.
-  void take_part(std::uint64_t job) noexcept {
-    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
-    while ((ticket & ~kTasks) == job && (ticket & kTasks) != 0) {
-      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire)) continue;
-      // A task is ours, so the job cannot end, and what describes it stands still.
-      const std::size_t index = tasks_.load(std::memory_order_relaxed) - (ticket & kTasks);
-      task_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed), index);
-      pending_.fetch_sub(1, std::memory_order_release);
-      ticket = ticket_.load(std::memory_order_acquire);
+  struct alignas(kAlignment) Share {
+    std::atomic<std::uint64_t> ticket{0};
+  };
+
+  std::size_t share_begin(std::size_t i, std::size_t tasks) const noexcept { return i * tasks / threads(); }
+
+  // Takes tasks of this job until none is left, those of thread `own` first.
+  void take_part(std::size_t own, std::uint64_t job) noexcept {
+    std::size_t done = 0;
+    for (std::size_t i = 0; i < threads(); ++i) {
+      const std::size_t share = (own + i) % threads();
+      std::atomic<std::uint64_t>& tickets = shares_[share].ticket;
+      std::uint64_t ticket = tickets.load(std::memory_order_acquire);
+      while ((ticket & ~kTasks) == job && (ticket & kTasks) != 0) {
+        if (!tickets.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire)) continue;
+        // A task is ours, so the job cannot end, and what describes it stands still.
+        const std::size_t tasks = tasks_.load(std::memory_order_relaxed);
+        task_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed),
+                                              share_begin(share + 1, tasks) - (ticket & kTasks));
+        ++done;
+        ticket = tickets.load(std::memory_order_acquire);
+      }
     }
+    if (done > 0) pending_.fetch_sub(done, std::memory_order_release);
   }
 
-  void work() noexcept {
+  void work(std::size_t own) noexcept {
     std::uint64_t seen = 0;
     while (true) {
-      std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
-      for (int spins = 0; (ticket & ~kTasks) == seen && spins < kSpins; ++spins) {
+      std::uint64_t job = job_.load(std::memory_order_acquire);
+      for (int spins = 0; job == seen && spins < kSpins; ++spins) {
         pause();
-        ticket = ticket_.load(std::memory_order_acquire);
+        job = job_.load(std::memory_order_acquire);
       }
-      if ((ticket & ~kTasks) == seen) {
+      if (job == seen) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1);
-        wake_.wait(lock, [&] { return (ticket_.load() & ~kTasks) != seen; });
+        wake_.wait(lock, [&] { return job_.load() != seen; });
         sleepers_.fetch_sub(1);
-        ticket = ticket_.load(std::memory_order_acquire);
+        job = job_.load(std::memory_order_acquire);
       }
       if (ending_.load()) return;
-      seen = ticket & ~kTasks;
-      take_part(seen);
+      seen = job;
+      take_part(own, job);
     }
   }
 
-  std::atomic<std::uint64_t> ticket_{0};
-  std::atomic<std::size_t> pending_{0}, tasks_{0};
+  // Cache lines travel between cores more slowly than the tasks begin: what is read together lies together.
+  alignas(kAlignment) std::atomic<std::uint64_t> job_{0};
+  std::atomic<std::size_t> tasks_{0};
   std::atomic<Task> task_{nullptr};
   std::atomic<void*> context_{nullptr};
+  alignas(kAlignment) std::atomic<std::size_t> pending_{0};
   std::atomic<int> sleepers_{0};
   std::atomic<bool> busy_{false}, ending_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
+  Vector<Share> shares_;
   Vector<std::thread> workers_;
 };
 

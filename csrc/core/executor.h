@@ -21,6 +21,8 @@ struct ParallelFor {
 };
 
 // Never changes a result: tasks are independent, and none of them sums what another one computes.
+// A pool cuts tasks alike in every run, so that a thread finds what it wrote before in its own core's caches: two that
+// belong together have indices in the same proportion to their number. Whoever is through helps the others.
 // `run` allocates nothing. Several callers may share one executor: one that comes while another one's tasks are
 // running does its own itself.
 class Executor {

@@ -1,13 +1,17 @@
 #include "linear.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace lf {
 namespace {
 
-constexpr std::size_t kRowsOfATask = 8;   // row tiles that share a panel while it is in the nearest cache
+constexpr std::size_t kTilesOfATask = 8;    // row tiles that share a panel while it is in the nearest cache
 constexpr std::size_t kTasksOfAThread = 4;  // so that a thread that is held up leaves the others something to do
-constexpr std::size_t kPreparedRowsOfATask = 8;
+
+std::size_t wanted_tasks(const Executor& executor) noexcept {
+  return executor.threads() == 1 ? 1 : kTasksOfAThread * executor.threads();
+}
 
 Format input_format(const Kernels& kernels, Precision precision) noexcept {
   const Format wanted = precision == Precision::f32    ? Format::f32
@@ -78,11 +82,9 @@ void LinearInput::prepare(const Executor& executor, const float* x, std::size_t 
     std::memset(data_, 0, margin_ * row_bytes);
     std::memset(data_ + (margin_ + rows_) * row_bytes, 0, margin_ * row_bytes);
   }
-  const std::size_t tasks = (count + kPreparedRowsOfATask - 1) / kPreparedRowsOfATask;
+  const std::size_t wanted = wanted_tasks(executor), tasks = count < wanted ? 1 : wanted;
   executor.run(tasks, [&](std::size_t task) {
-    const std::size_t first = task * kPreparedRowsOfATask;
-    const std::size_t end = first + kPreparedRowsOfATask < count ? first + kPreparedRowsOfATask : count;
-    for (std::size_t m = first; m < end; ++m) {
+    for (std::size_t m = task * count / tasks; m < (task + 1) * count / tasks; ++m) {
       const std::size_t from = options.rows == nullptr ? m : static_cast<std::size_t>(options.rows[m]);
       kernels_->prepare({x + from * stride, width_, round_up(width_, 4 / format_size(format_)), preparation, options.epsilon,
                          options.stats == nullptr ? nullptr : options.stats + 2 * m, format_,
@@ -180,24 +182,25 @@ void Linear::run(const Executor& executor, const Product& product, const LinearC
   if (product.rows == 0) return;
   const TileKernel& kernel = kernels_->tile[static_cast<int>(format_)];
   const std::size_t panel = kernel.panel, panels = (outputs_ + panel - 1) / panel;
-  const std::size_t tiles = (product.rows + kernel.tile_rows - 1) / kernel.tile_rows;
+  const auto tiles_of = [&](std::size_t rows) { return (rows + kernel.tile_rows - 1) / kernel.tile_rows; };
 
-  // Whole panels to a task while there are enough of them; every number is the same however they are cut.
-  const std::size_t wanted = executor.threads() == 1 ? 1 : kTasksOfAThread * executor.threads();
-  std::size_t row_parts = (tiles + kRowsOfATask - 1) / kRowsOfATask;
-  while (row_parts < tiles && row_parts * panels < wanted) ++row_parts;
-  std::size_t panel_parts = (wanted + row_parts - 1) / row_parts;
-  if (panel_parts > panels) panel_parts = panels;
+  // Each thread has rows of its own, the same in every layer, as long as there are tiles enough: numbers that another core
+  // wrote come slowly. Every result is the same however the rows are cut.
+  const std::size_t tiles = tiles_of(product.rows), owners = std::min(executor.threads(), tiles);
+  const std::size_t row_parts = owners * ((tiles + owners * kTilesOfATask - 1) / (owners * kTilesOfATask));
+  const std::size_t panel_parts = std::min((wanted_tasks(executor) + row_parts - 1) / row_parts, panels);
 
   executor.run(row_parts * panel_parts, [&](std::size_t task) {
     alignas(kAlignment) float sums[kMaxTileRows * kMaxPanel];
     const std::size_t row_part = task / panel_parts, panel_part = task % panel_parts;
-    const std::size_t first_tile = row_part * tiles / row_parts, end_tile = (row_part + 1) * tiles / row_parts;
+    const std::size_t first_row = row_part * product.rows / row_parts;
+    const std::size_t part_rows = (row_part + 1) * product.rows / row_parts - first_row, part_tiles = tiles_of(part_rows);
     const std::size_t first_panel = panel_part * panels / panel_parts, end_panel = (panel_part + 1) * panels / panel_parts;
     for (std::size_t p = first_panel; p < end_panel; ++p) {
       const std::size_t column = p * panel, columns = outputs_ - column < panel ? outputs_ - column : panel;
-      for (std::size_t t = first_tile; t < end_tile; ++t) {
-        const std::size_t row = t * product.rows / tiles, rows = (t + 1) * product.rows / tiles - row;
+      for (std::size_t t = 0; t < part_tiles; ++t) {
+        const std::size_t row = first_row + t * part_rows / part_tiles;
+        const std::size_t rows = first_row + (t + 1) * part_rows / part_tiles - row;
         kernel.run({product.a + row * product.row_stride, product.row_stride, product.tap_stride, rows,
                     panels_.data() + p * panel_bytes_, taps_, groups_, sums, panel});
         Finish finish{};
