@@ -14,6 +14,8 @@ constexpr std::size_t kContextTokens = 8;           // in front, so that the dec
 constexpr std::size_t kEdgeTokens = 2;              // around a piece of motion: it begins and ends without a jerk
 constexpr std::uint32_t kPassageSample = 1u << 16;  // noise of its own
 
+Composer::Progress going(bool good) noexcept { return good ? Composer::Progress::working : Composer::Progress::failed; }
+
 }  // namespace
 
 bool Composer::create(const Allocator& allocator, Error& error) {
@@ -43,46 +45,61 @@ Composer::Progress Composer::begin(const Question& question, Answer& answer, Wor
     return Progress::working;
   }
   work.has_begun = true;
-  const std::size_t bytes = std::strlen(question.text);
-  float* numbers = answer.numbers.data();
-  const auto done = [](bool good) { return good ? Progress::done : Progress::failed; };
-  switch (question.kind) {
-    case Kind::condition:
-      return done(model_.condition(workspace_, executor_, question.text, bytes, numbers, error));
-    case Kind::text_embedding:
-      return done(model_.embed_text(workspace_, executor_, question.text, bytes, numbers, error));
-    case Kind::motion_embedding:
-      return done(embed_motion(error));
-    case Kind::motion:
-      break;
-  }
-  return begin_motion(error) ? Progress::working : Progress::failed;
+  work.generation = {};
+  return going(question.kind == Kind::motion ? begin_motion(error) : begin_reading(error));
 }
 
 Composer::Progress Composer::advance(Error& error) noexcept {
-  if (work_->generation.advance()) return Progress::working;
-  if (work_->drawing == Draw::segment) return begin_passage(error) ? Progress::working : Progress::failed;
-  if (work_->drawing == Draw::passage) return begin_decoding(error) ? Progress::working : Progress::failed;
-  return finish(error) ? Progress::done : Progress::failed;
+  switch (work_->stage) {
+    case Stage::reading:
+    case Stage::before:
+    case Stage::after:
+      if (reading_.advance()) return Progress::working;
+      if (!reading_.finish(error)) return Progress::failed;
+      if (work_->stage == Stage::before) return going(begin_after(error));
+      return work_->stage == Stage::after ? going(begin_between(error)) : Progress::done;
+    case Stage::motion:
+    case Stage::segment:
+    case Stage::passage:
+    case Stage::decoding:
+      if (work_->generation.advance()) return Progress::working;
+      if (work_->stage == Stage::segment) return going(begin_passage(error));
+      if (work_->stage == Stage::passage) return going(begin_decoding(error));
+      return going(begin_appending(error));
+    case Stage::appending:
+      if (question_->stream->motion.advance(segment(), scratch_)) return Progress::working;
+      question_->stream->last.remember(*question_, work_->generation.condition());
+      if (!question_->describes) return Progress::done;
+      begin_describing();
+      return Progress::working;
+    case Stage::describing:
+      break;
+  }
+  return describe() ? Progress::working : Progress::done;
 }
 
 float Composer::share() const noexcept {
   const float part = work_->generation.progress();
-  switch (work_->drawing) {
-    case Draw::segment:
+  switch (work_->stage) {
+    case Stage::segment:
       return 0.6f * part;
-    case Draw::passage:
+    case Stage::passage:
       return 0.6f + 0.3f * part;
-    case Draw::decoding:
+    case Stage::decoding:
       return 0.9f + 0.1f * part;
     default:
       return part;
   }
 }
 
-bool Composer::draw(Draw what, const float* condition, const std::int64_t* known, std::size_t tokens,
+bool Composer::read(Stage stage, ReadingRequest request, Error& error) noexcept {
+  work_->stage = stage;
+  return reading_.begin(model_, workspace_, executor_, request, error);
+}
+
+bool Composer::draw(Stage stage, const float* condition, const std::int64_t* known, std::size_t tokens,
                     Error& error) noexcept {
-  work_->drawing = what;
+  work_->stage = stage;
   const lf_generate_params& params = question_->params;
   GenerationRequest request;
   if (condition == nullptr && question_->has_text) {
@@ -98,8 +115,8 @@ bool Composer::draw(Draw what, const float* condition, const std::int64_t* known
   request.decoding.temperature = params.temperature;
   request.decoding.top_k = static_cast<std::size_t>(params.top_k);
   request.decoding.seed = params.seed;
-  request.decoding.sample = what == Draw::passage ? kPassageSample : 0;
-  request.decodes = what != Draw::segment && what != Draw::passage;
+  request.decoding.sample = stage == Stage::passage ? kPassageSample : 0;
+  request.decodes = stage != Stage::segment && stage != Stage::passage;
   request.edge_tokens = kEdgeTokens;
   return work_->generation.begin(model_, workspace_, executor_, request, error);
 }
@@ -109,22 +126,22 @@ bool Composer::begin_motion(Error& error) noexcept {
   work_->overlap = 0;
   // 0 leaves it to the model.
   work_->count = params.frames > 0 ? (static_cast<std::size_t>(params.frames) + kFramesPerToken - 1) / kFramesPerToken : 0;
-  if (params.before_frames + params.after_frames > 0) return begin_between(error);
+  if (keeps_frames()) return begin_before(error);
   const lf_stream* stream = question_->stream;
-  if (stream == nullptr) return draw(Draw::motion, nullptr, nullptr, work_->count, error);
+  if (stream == nullptr) return draw(Stage::motion, nullptr, nullptr, work_->count, error);
   if (stream->motion.room() < kFramesPerToken * work_->count) {
     return fail(error, LF_ERROR_TOO_LONG,
                 "the stream has room for %zu frames, %zu are asked for; append when it has played some",
                 stream->motion.room(), kFramesPerToken * work_->count);
   }
   const bool begins = stream->motion.committed() == 0;
-  if (begins) return draw(Draw::motion, nullptr, nullptr, work_->count, error);
+  if (begins) return draw(Stage::motion, nullptr, nullptr, work_->count, error);
   if (work_->count > 0 && work_->count < max_tokens() && stream->last.is_that_of(*question_)) {
     work_->overlap = stream->motion.last_tokens(known_.data(), max_tokens() - work_->count);
     std::fill_n(known_.data() + work_->overlap, work_->count, mask());
-    return draw(Draw::continuation, stream->last.condition.data(), known_.data(), work_->overlap + work_->count, error);
+    return draw(Stage::motion, stream->last.condition.data(), known_.data(), work_->overlap + work_->count, error);
   }
-  return draw(Draw::segment, nullptr, nullptr, work_->count, error);
+  return draw(Stage::segment, nullptr, nullptr, work_->count, error);
 }
 
 bool Composer::begin_passage(Error& error) noexcept {
@@ -143,105 +160,137 @@ bool Composer::begin_passage(Error& error) noexcept {
     between_[i] = 0.5f * (work_->condition[i] + stream.last.condition[i]);
   }
   work_->overlap = before;
-  return draw(Draw::passage, between_.data(), known_.data(), before + after, error);
+  return draw(Stage::passage, between_.data(), known_.data(), before + after, error);
 }
 
 bool Composer::begin_decoding(Error& error) noexcept {
-  if (work_->drawing == Draw::passage) {
+  if (work_->stage == Stage::passage) {
     const std::size_t drawn = work_->generation.tokens() - work_->overlap;
     std::copy_n(work_->generation.ids() + work_->overlap, drawn, work_->tokens.data());
   }
   work_->overlap = question_->stream->motion.last_tokens(known_.data(), std::min(kContextTokens, max_tokens() - work_->count));
   std::copy_n(work_->tokens.data(), work_->count, known_.data() + work_->overlap);
-  return draw(Draw::decoding, work_->condition.data(), known_.data(), work_->overlap + work_->count, error);
+  return draw(Stage::decoding, work_->condition.data(), known_.data(), work_->overlap + work_->count, error);
 }
 
-bool Composer::finish(Error& error) noexcept {
-  const std::size_t drawn = work_->generation.tokens();
-  const bool is_segment = question_->stream != nullptr;
-  const bool whole = is_segment || question_->params.frames <= 0;
-  answer_->frames = whole ? kFramesPerToken * (drawn - work_->overlap) : static_cast<std::size_t>(question_->params.frames);
-  std::copy_n(work_->generation.ids() + work_->overlap, drawn - work_->overlap, answer_->tokens.data());
-  if (is_segment && !commit(error)) return false;
-  if (work_->drawing == Draw::between) {
-    describe_between();
-  } else if (question_->describes) {
-    describe(work_->generation.features() + kFramesPerToken * work_->overlap * model_.sizes().features);
+// What is made is made: a segment is appended, a motion described.
+bool Composer::begin_appending(Error& error) noexcept {
+  const std::size_t drawn = work_->generation.tokens(), overlap = work_->overlap;
+  const lf_stream* stream = question_->stream;
+  const bool whole = stream != nullptr || question_->params.frames <= 0;
+  answer_->frames = whole ? kFramesPerToken * (drawn - overlap) : static_cast<std::size_t>(question_->params.frames);
+  std::copy_n(work_->generation.ids() + overlap, drawn - overlap, answer_->tokens.data());
+  if (stream == nullptr) {
+    begin_describing();
+    return true;
   }
-  return true;
-}
-
-bool Composer::commit(Error& error) noexcept {
-  lf_stream& stream = *question_->stream;
-  if (stream.motion.room() < answer_->frames) {
+  work_->stage = Stage::appending;
+  if (stream->motion.room() < answer_->frames) {
     return fail(error, LF_ERROR_TOO_LONG,
                 "the stream has room for %zu frames, %zu were made; append when it has played some",
-                stream.motion.room(), answer_->frames);
+                stream->motion.room(), answer_->frames);
   }
+  return stream->motion.begin_append(segment(), scratch_, error);
+}
+
+Segment Composer::segment() const noexcept {
   Segment segment;
   segment.tokens = work_->generation.ids();
   segment.features = work_->generation.features();
   segment.count = work_->generation.tokens();
   segment.overlap = work_->overlap;
-  segment.blend = stream.blend_frames;
-  if (!stream.motion.append(segment, scratch_, error)) return false;
-  stream.last.remember(*question_, work_->drawing == Draw::decoding ? work_->condition.data() : work_->generation.condition());
-  return true;
+  segment.blend = question_->stream->blend_frames;
+  return segment;
 }
 
 // --- Motions that are told by joints.
 
-bool Composer::embed_motion(Error& error) noexcept {
-  const std::size_t frames = question_->given_frames;
-  body_.read(question_->given.data(), frames, frames_.data());
-  const std::size_t tokens = (frames - 1) / kFramesPerToken;
-  if (!joints_to_features(frames_.data(), frames, body_.skeleton(), feature_scratch_.data(), features_.data())) {
-    return fail(error, LF_ERROR_INVALID_ARGUMENT, "a bone of the motion has no length; check the order of the joints");
+// Of the frames in `frames_`.
+bool Composer::find_features(std::size_t frames, Error& error) noexcept {
+  if (joints_to_features(frames_.data(), frames, body_.skeleton(), feature_scratch_.data(), features_.data())) return true;
+  return fail(error, LF_ERROR_INVALID_ARGUMENT,
+              "a bone of the given frames has no length; check the order of the joints");
+}
+
+bool Composer::begin_reading(Error& error) noexcept {
+  ReadingRequest request;
+  (question_->kind == Kind::condition ? request.condition : request.embedding) = answer_->numbers.data();
+  if (question_->kind == Kind::motion_embedding) {
+    body_.read(question_->given.data(), question_->given_frames, frames_.data());
+    if (!find_features(question_->given_frames, error)) return false;
+    request.features = features_.data();
+    request.frames = question_->given_frames - 1;
+  } else {
+    request.text = question_->text;
+    request.text_bytes = std::strlen(question_->text);
   }
-  return model_.embed_motion(workspace_, executor_, features_.data(), kFramesPerToken * tokens, answer_->numbers.data(),
-                             error);
+  return read(Stage::reading, request, error);
 }
 
 void Composer::read_given() noexcept {
   body_.read(question_->given.data(), work_->around.before + work_->around.after, given_.data());
 }
 
-// Of the frames in `frames_`, one more than the tokens hold.
-bool Composer::tokens_of_frames(std::size_t tokens, std::int64_t* ids, Error& error) noexcept {
-  const std::size_t frames = kFramesPerToken * tokens;
-  if (!joints_to_features(frames_.data(), frames + 1, body_.skeleton(), feature_scratch_.data(), features_.data())) {
-    return fail(error, LF_ERROR_INVALID_ARGUMENT,
-                "a bone of the given frames has no length; check the order of the joints");
-  }
-  return model_.encode(workspace_, executor_, features_.data(), frames, ids, error);
+bool Composer::begin_before(Error& error) noexcept {
+  const lf_generate_params& params = question_->params;
+  GivenFrames& around = work_->around;
+  around.before = static_cast<std::size_t>(params.before_frames);
+  around.after = static_cast<std::size_t>(params.after_frames);
+  around.between = static_cast<std::size_t>(params.frames) - around.before - around.after;
+  read_given();
+  std::fill_n(known_.data(), around.tokens(), mask());
+  if (around.before == 0) return begin_after(error);
+  frames_of_tokens_before(given_.data(), around, body_.skeleton().joints, frames_.data());
+  return read_tokens(Stage::before, around.tokens_before(), known_.data(), error);
+}
+
+bool Composer::begin_after(Error& error) noexcept {
+  const GivenFrames& around = work_->around;
+  const std::size_t joints = body_.skeleton().joints, count = around.tokens_after();
+  if (count == 0) return begin_between(error);
+  frames_of_tokens_after(given_.data() + around.before * 3 * joints, around, joints, frames_.data());
+  return read_tokens(Stage::after, count, known_.data() + around.tokens() - count, error);
+}
+
+bool Composer::read_tokens(Stage stage, std::size_t tokens, std::int64_t* ids, Error& error) noexcept {
+  ReadingRequest request;
+  request.features = features_.data();
+  request.frames = kFramesPerToken * tokens;
+  request.ids = ids;
+  return find_features(request.frames + 1, error) && read(stage, request, error);
 }
 
 bool Composer::begin_between(Error& error) noexcept {
-  const lf_generate_params& params = question_->params;
-  work_->around.before = static_cast<std::size_t>(params.before_frames);
-  work_->around.after = static_cast<std::size_t>(params.after_frames);
-  work_->around.between = static_cast<std::size_t>(params.frames) - work_->around.before - work_->around.after;
-  const std::size_t joints = body_.skeleton().joints, tokens = work_->around.tokens();
-  read_given();
-  std::fill_n(known_.data(), tokens, mask());
-  if (work_->around.before > 0) {
-    frames_of_tokens_before(given_.data(), work_->around, joints, frames_.data());
-    if (!tokens_of_frames(work_->around.tokens_before(), known_.data(), error)) return false;
-  }
-  if (work_->around.tokens_after() > 0) {
-    frames_of_tokens_after(given_.data() + work_->around.before * 3 * joints, work_->around, joints, frames_.data());
-    const std::size_t first = tokens - work_->around.tokens_after();
-    if (!tokens_of_frames(work_->around.tokens_after(), known_.data() + first, error)) return false;
-  }
-  return draw(Draw::between, nullptr, known_.data(), tokens, error);
+  return draw(Stage::motion, nullptr, known_.data(), work_->around.tokens(), error);
 }
 
 // --- What the caller wants to know of a motion.
 
-void Composer::describe(const float* features) noexcept {
+void Composer::begin_describing() noexcept {
+  work_->stage = Stage::describing;
+  steps_.restart();
+}
+
+bool Composer::describe() noexcept {
+  steps_.begin();
+  if (steps_.due()) {
+    if (keeps_frames()) {
+      describe_between();
+    } else {
+      describe_motion();
+    }
+    foot_contacts(answer_->features.data(), answer_->frames, body_.skeleton(), answer_->contacts.data());
+  }
+  local_rotations(answer_->joints.data(), answer_->frames, 0, body_.nodes(), body_.rest(), scratch_.rotation,
+                  answer_->rotations.data(), steps_);
+  return steps_.more();
+}
+
+void Composer::describe_motion() noexcept {
   const Skeleton& skeleton = body_.skeleton();
-  const std::size_t frames = answer_->frames;
-  std::copy_n(features, frames * skeleton.features(), answer_->features.data());
+  const std::size_t frames = answer_->frames, width = skeleton.features();
+  const float* features = work_->generation.features() + kFramesPerToken * work_->overlap * width;
+  std::copy_n(features, frames * width, answer_->features.data());
   RootState start;
   features_to_joints(features, frames, skeleton, start, answer_->joints.data());
   start = RootState();
@@ -249,10 +298,8 @@ void Composer::describe(const float* features) noexcept {
     float* root = answer_->roots.data() + 4 * t;
     root[0] = static_cast<float>(start.x), root[1] = 0, root[2] = static_cast<float>(start.z);
     root[3] = static_cast<float>(start.heading());
-    start.advance(features + t * skeleton.features());
+    start.advance(features + t * width);
   }
-  foot_contacts(features, frames, skeleton, answer_->contacts.data());
-  find_rotations();
 }
 
 void Composer::describe_between() noexcept {
@@ -272,13 +319,6 @@ void Composer::describe_between() noexcept {
     root[0] = joints[0], root[1] = 0, root[2] = joints[2];
     root[3] = static_cast<float>(heading_of(joints, skeleton));
   }
-  foot_contacts(answer_->features.data(), frames, skeleton, answer_->contacts.data());
-  find_rotations();
-}
-
-void Composer::find_rotations() noexcept {
-  local_rotations(answer_->joints.data(), answer_->frames, 0, body_.nodes(), body_.rest(), scratch_.rotation,
-                  answer_->rotations.data());
 }
 
 }  // namespace lf::capi

@@ -1,4 +1,4 @@
-// What a session's worker does: questions become answers, in stages of some milliseconds.
+// What a session's worker does: questions become answers, in pieces of a fraction of a millisecond.
 #pragma once
 
 #include "body.h"
@@ -29,19 +29,25 @@ class Composer {
   float share() const noexcept;
 
  private:
-  bool draw(Draw what, const float* condition, const std::int64_t* known, std::size_t tokens, Error& error) noexcept;
+  bool read(Stage stage, ReadingRequest request, Error& error) noexcept;
+  bool draw(Stage stage, const float* condition, const std::int64_t* known, std::size_t tokens, Error& error) noexcept;
+  bool begin_reading(Error& error) noexcept;
   bool begin_motion(Error& error) noexcept;
+  bool begin_before(Error& error) noexcept;
+  bool begin_after(Error& error) noexcept;
   bool begin_between(Error& error) noexcept;
   bool begin_passage(Error& error) noexcept;
   bool begin_decoding(Error& error) noexcept;
-  bool finish(Error& error) noexcept;
-  bool commit(Error& error) noexcept;
-  bool embed_motion(Error& error) noexcept;
+  bool begin_appending(Error& error) noexcept;
+  void begin_describing() noexcept;
+  bool read_tokens(Stage stage, std::size_t tokens, std::int64_t* ids, Error& error) noexcept;
+  bool find_features(std::size_t frames, Error& error) noexcept;
   void read_given() noexcept;
-  bool tokens_of_frames(std::size_t tokens, std::int64_t* ids, Error& error) noexcept;
-  void describe(const float* features) noexcept;
+  bool describe() noexcept;
+  void describe_motion() noexcept;
   void describe_between() noexcept;
-  void find_rotations() noexcept;
+  Segment segment() const noexcept;
+  bool keeps_frames() const noexcept { return question_->params.before_frames + question_->params.after_frames > 0; }
 
   std::size_t max_tokens() const noexcept { return model_.sizes().max_tokens; }
   std::int64_t mask() const noexcept { return static_cast<std::int64_t>(model_.sizes().codes); }
@@ -62,6 +68,8 @@ class Composer {
   const Question* question_ = nullptr;
   Answer* answer_ = nullptr;
   Work* work_ = nullptr;
+  Reading reading_;
+  Steps steps_;  // of the description
 };
 
 }  // namespace lf::capi

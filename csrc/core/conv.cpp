@@ -37,8 +37,14 @@ UpsampleConv::UpsampleConv(const Kernels& kernels, Precision precision, const St
 }
 
 void UpsampleConv::run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept {
+  const std::size_t of_a_phase = call.parts / 2;
   for (std::size_t phase = 0; phase < 2; ++phase) {
     LinearCall part = call;
+    if (of_a_phase > 0) {
+      if (call.part / of_a_phase != phase) continue;
+      part.part = call.part % of_a_phase;
+      part.parts = of_a_phase;
+    }
     part.out = call.out.from_row(phase);
     part.out.stride = 2 * call.out.stride;
     phases_[phase].run(executor, in, in.rows(), part);

@@ -25,6 +25,11 @@ class Conv {
   // One sample: in (T, inputs) -> call.out (output_rows(T), outputs). Activation and residual as in a linear layer.
   void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;
 
+  // As of a linear layer.
+  std::size_t parts(const Executor& executor, const LinearInput& in) const noexcept {
+    return linear_.parts(executor, output_rows(in.rows()));
+  }
+
   std::size_t margin() const noexcept { return shape_.padding; }
   std::size_t inputs() const noexcept { return linear_.inputs(); }
   std::size_t outputs() const noexcept { return linear_.outputs(); }
@@ -50,6 +55,11 @@ class UpsampleConv {
 
   // in (T, inputs) -> call.out (2T, outputs). No residual.
   void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;
+
+  // Half of them of either phase.
+  std::size_t parts(const Executor& executor, const LinearInput& in) const noexcept {
+    return 2 * phases_[0].parts(executor, in);
+  }
 
   std::size_t inputs() const noexcept { return phases_[0].inputs(); }
   std::size_t outputs() const noexcept { return phases_[0].outputs(); }

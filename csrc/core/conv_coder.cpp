@@ -58,21 +58,21 @@ ConvBlock::ConvBlock(const Kernels& kernels, Precision precision, const ConvBloc
     : conv1_(same_length(kernels, precision, weights.conv1, allocator)),
       conv2_(same_length(kernels, precision, weights.conv2, allocator)) {}
 
-void ConvBlock::run(const Executor& executor, float* x, std::size_t rows, LinearInput& input,
-                    LinearInput& hidden) const noexcept {
+void ConvBlock::run(const Executor& executor, float* x, std::size_t rows, LinearInput& input, LinearInput& hidden,
+                    Steps& steps) const noexcept {
   const std::size_t width = conv2_.outputs();
-  input.prepare(executor, x, width, rows, Preparation::relu);
+  if (steps.starts()) input.prepare(executor, x, width, rows, Preparation::relu);
   LinearCall first;
   first.activation = Activation::relu;
   first.out = hidden.target(rows);
-  conv1_.run(executor, input, first);
-  hidden.ready(executor);
+  steps.run(executor, conv1_, input, first);
+  if (steps.starts()) hidden.ready(executor);
 
   LinearCall second;
   second.residual = x;
   second.residual_stride = width;
   second.out = float_rows(x, width);
-  conv2_.run(executor, hidden, second);
+  steps.run(executor, conv2_, hidden, second);
 }
 
 Decoder::Scratch::Scratch(const Decoder& decoder, std::size_t max_tokens, Arena& arena) noexcept {
@@ -115,6 +115,7 @@ std::size_t Decoder::bytes() const noexcept {
 void Decoder::begin(Scratch& scratch, const std::int64_t* ids, std::size_t tokens) const noexcept {
   scratch.rows = tokens;
   scratch.stage = 0;
+  scratch.steps.restart();
   for (std::size_t n = 0; n < tokens; ++n) {
     const std::size_t code = std::min(static_cast<std::size_t>(ids[n]), codes_ - 1);
     std::memcpy(scratch.gathered + n * code_width_, codebook_ + code * code_width_, code_width_ * sizeof(float));
@@ -122,36 +123,41 @@ void Decoder::begin(Scratch& scratch, const std::int64_t* ids, std::size_t token
 }
 
 bool Decoder::advance(const Executor& executor, Scratch& scratch, float* features) const noexcept {
+  Steps& steps = scratch.steps;
+  steps.begin();
   if (scratch.stage == 0) {
-    scratch.latents.prepare(executor, scratch.gathered, code_width_, scratch.rows);
+    if (steps.starts()) scratch.latents.prepare(executor, scratch.gathered, code_width_, scratch.rows);
     LinearCall call;
     call.activation = Activation::relu;
     call.out = float_rows(scratch.x, width_);
-    input_.run(executor, scratch.latents, call);
+    steps.run(executor, input_, scratch.latents, call);
   }
   if (scratch.stage < stages_.size()) {
-    const Stage& stage = stages_[scratch.stage++];
+    const Stage& stage = stages_[scratch.stage];
     for (const ConvBlock& block : stage.blocks) {
-      block.run(executor, scratch.x, scratch.rows, scratch.input, scratch.hidden);
+      block.run(executor, scratch.x, scratch.rows, scratch.input, scratch.hidden, steps);
     }
-    scratch.input.prepare(executor, scratch.x, width_, scratch.rows);
+    if (steps.starts()) scratch.input.prepare(executor, scratch.x, width_, scratch.rows);
     LinearCall call;
     call.out = float_rows(scratch.wider, width_);
-    stage.up.run(executor, scratch.input, call);
-    std::swap(scratch.x, scratch.wider);
-    scratch.rows *= 2;
+    steps.run(executor, stage.up, scratch.input, call);
+    if (!steps.more()) {
+      std::swap(scratch.x, scratch.wider);
+      scratch.rows *= 2;
+      ++scratch.stage;
+    }
     return true;
   }
-  scratch.input.prepare(executor, scratch.x, width_, scratch.rows);
+  if (steps.starts()) scratch.input.prepare(executor, scratch.x, width_, scratch.rows);
   LinearCall hidden;
   hidden.activation = Activation::relu;
   hidden.out = scratch.hidden.target(scratch.rows);
-  hidden_.run(executor, scratch.input, hidden);
-  scratch.hidden.ready(executor);
+  steps.run(executor, hidden_, scratch.input, hidden);
+  if (steps.starts()) scratch.hidden.ready(executor);
   LinearCall output;
   output.out = float_rows(features, features_);
-  output_.run(executor, scratch.hidden, output);
-  return false;
+  steps.run(executor, output_, scratch.hidden, output);
+  return steps.more();
 }
 
 Encoder::Scratch::Scratch(const Encoder& encoder, std::size_t max_tokens, Arena& arena) noexcept {
@@ -186,25 +192,42 @@ std::size_t Encoder::bytes() const noexcept {
   return total;
 }
 
-void Encoder::run(const Executor& executor, Scratch& scratch, const float* features, std::size_t frames,
-                  float* latents) const noexcept {
-  std::size_t rows = frames;
-  scratch.features.prepare(executor, features, features_, rows);
-  LinearCall call;
-  call.activation = Activation::relu;
-  call.out = float_rows(scratch.x, width_);
-  input_.run(executor, scratch.features, call);
+void Encoder::begin(const Executor& executor, Scratch& scratch, const float* features,
+                    std::size_t frames) const noexcept {
+  scratch.rows = frames;
+  scratch.stage = 0;
+  scratch.steps.restart();
+  scratch.features.prepare(executor, features, features_, frames);
+}
 
-  call.activation = Activation::none;
-  for (const Stage& stage : stages_) {
-    scratch.input.prepare(executor, scratch.x, width_, rows);
-    stage.down.run(executor, scratch.input, call);
-    rows = stage.down.output_rows(rows);
-    for (const ConvBlock& block : stage.blocks) block.run(executor, scratch.x, rows, scratch.input, scratch.hidden);
+bool Encoder::advance(const Executor& executor, Scratch& scratch, float* latents) const noexcept {
+  Steps& steps = scratch.steps;
+  steps.begin();
+  LinearCall call;
+  call.out = float_rows(scratch.x, width_);
+  if (scratch.stage == 0) {
+    LinearCall enter = call;
+    enter.activation = Activation::relu;
+    steps.run(executor, input_, scratch.features, enter);
   }
-  scratch.input.prepare(executor, scratch.x, width_, rows);
+  if (scratch.stage < stages_.size()) {
+    const Stage& stage = stages_[scratch.stage];
+    const std::size_t rows = stage.down.output_rows(scratch.rows);
+    if (steps.starts()) scratch.input.prepare(executor, scratch.x, width_, scratch.rows);
+    steps.run(executor, stage.down, scratch.input, call);
+    for (const ConvBlock& block : stage.blocks) {
+      block.run(executor, scratch.x, rows, scratch.input, scratch.hidden, steps);
+    }
+    if (!steps.more()) {
+      scratch.rows = rows;
+      ++scratch.stage;
+    }
+    return true;
+  }
+  if (steps.starts()) scratch.input.prepare(executor, scratch.x, width_, scratch.rows);
   call.out = float_rows(latents, code_width_);
-  output_.run(executor, scratch.input, call);
+  steps.run(executor, output_, scratch.input, call);
+  return steps.more();
 }
 
 }  // namespace lf

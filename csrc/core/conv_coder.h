@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "model_file.h"
 #include "skeleton.h"
+#include "steps.h"
 
 namespace lf {
 
@@ -16,8 +17,9 @@ class ConvBlock {
  public:
   ConvBlock(const Kernels& kernels, Precision precision, const ConvBlockWeights& weights, const Allocator& allocator);
 
-  // x (rows, width) in place; input and hidden are scratch.
-  void run(const Executor& executor, float* x, std::size_t rows, LinearInput& input, LinearInput& hidden) const noexcept;
+  // x (rows, width) in place, in steps; input and hidden are scratch.
+  void run(const Executor& executor, float* x, std::size_t rows, LinearInput& input, LinearInput& hidden,
+           Steps& steps) const noexcept;
 
   std::size_t margin() const noexcept { return conv1_.margin(); }
   std::size_t bytes() const noexcept { return conv1_.bytes() + conv2_.bytes(); }
@@ -38,6 +40,7 @@ class Decoder {
     float* x = nullptr;         // (4N, W)
     float* wider = nullptr;     // (4N, W)
     std::size_t rows = 0, stage = 0;
+    Steps steps;  // of the stage
   };
 
   Decoder() noexcept = default;
@@ -48,7 +51,7 @@ class Decoder {
   // ids (tokens); what is no code, such as padding, is decoded as the last one.
   void begin(Scratch& scratch, const std::int64_t* ids, std::size_t tokens) const noexcept;
 
-  // One stage; false when the last has written features (4 tokens, features), normalised.
+  // A part of a stage; false when the last has written features (4 tokens, features), normalised.
   bool advance(const Executor& executor, Scratch& scratch, float* features) const noexcept;
 
   std::size_t bytes() const noexcept;
@@ -76,14 +79,18 @@ class Encoder {
 
     LinearInput features, input, hidden;
     float* x = nullptr;  // (4N, W)
+    std::size_t rows = 0, stage = 0;
+    Steps steps;  // of the stage
   };
 
   Encoder() noexcept = default;
   Encoder(const Kernels& kernels, Precision precision, const EncoderWeights& weights, const Allocator& allocator);
 
-  // features (frames, features), normalised, frames a multiple of 4 -> latents (frames / 4, code_width).
-  void run(const Executor& executor, Scratch& scratch, const float* features, std::size_t frames,
-           float* latents) const noexcept;
+  // features (frames, features), normalised, frames a multiple of 4.
+  void begin(const Executor& executor, Scratch& scratch, const float* features, std::size_t frames) const noexcept;
+
+  // A part of a stage; false when the last has written latents (frames / 4, code_width).
+  bool advance(const Executor& executor, Scratch& scratch, float* latents) const noexcept;
 
   std::size_t code_width() const noexcept { return code_width_; }
   std::size_t bytes() const noexcept;

@@ -82,6 +82,7 @@ void Generator::begin(const Executor& executor, Scratch& scratch, const Decoding
   scratch.wanted = static_cast<std::size_t>(std::count(ids, ids + tokens, mask_id));
   scratch.step = scratch.wanted > 0 ? 0 : options.steps;
   scratch.layer = 0;
+  scratch.steps.restart();
 
   scratch.condition.prepare(executor, condition, condition_width_, 1);
   LinearCall call;
@@ -95,13 +96,12 @@ void Generator::begin(const Executor& executor, Scratch& scratch, const Decoding
 bool Generator::advance(const Executor& executor, Scratch& scratch, FirstStep& first,
                         std::int64_t* ids) const noexcept {
   if (scratch.step == scratch.options.steps) return false;
-  if (scratch.layer == 0) begin_step(scratch, &first, ids);
+  if (scratch.is_between_steps()) begin_step(scratch, &first, ids);
   if (scratch.layer < layers_.size()) {
-    run_layer(executor, scratch, scratch.layer);
-    ++scratch.layer;
+    if (!run_layer(executor, scratch)) ++scratch.layer;
     return true;
   }
-  run_head(executor, scratch);
+  if (run_head(executor, scratch)) return true;
   draw(executor, scratch, first, ids);
   scratch.layer = 0;
   ++scratch.step;
@@ -115,8 +115,12 @@ void Generator::score(const Executor& executor, Scratch& scratch, bool guided, c
   begin(executor, scratch, options, condition, ids, tokens);
   begin_step(scratch, nullptr, ids);
   if (scratch.count == 0) return;
-  for (std::size_t index = 0; index < layers_.size(); ++index) run_layer(executor, scratch, index);
-  run_head(executor, scratch);
+  for (; scratch.layer < layers_.size(); ++scratch.layer) {
+    while (run_layer(executor, scratch)) {
+    }
+  }
+  while (run_head(executor, scratch)) {
+  }
 }
 
 void Generator::embed(Scratch& scratch, std::size_t row, const float* values) const noexcept {
@@ -157,12 +161,14 @@ void Generator::add_row(Scratch& scratch, std::int64_t id, std::size_t position)
   if (scratch.options.guided()) embed(scratch, 1 + scratch.tokens + 1 + position, scratch.row);
 }
 
-void Generator::run_layer(const Executor& executor, Scratch& scratch, std::size_t index) const noexcept {
-  const Layer& layer = layers_[index];
-  const bool is_first = index == 0, is_last = index + 1 == layers_.size();
+bool Generator::run_layer(const Executor& executor, Scratch& scratch) const noexcept {
+  const Layer& layer = layers_[scratch.layer];
+  const bool is_first = scratch.layer == 0, is_last = scratch.layer + 1 == layers_.size();
   const std::size_t rows = 1 + scratch.tokens, all_rows = scratch.branches * rows;
   const std::size_t asking = scratch.branches * scratch.count;
   ResidualStream& stream = scratch.stream;
+  Steps& steps = scratch.steps;
+  steps.begin();
 
   SelfAttentionCall call;
   call.batch = scratch.branches;
@@ -170,13 +176,13 @@ void Generator::run_layer(const Executor& executor, Scratch& scratch, std::size_
   call.mode = mode_;
   call.qkv = is_first ? scratch.embedded_qkv : stream.qkv;
   if (!is_first) {
-    stream.normalise(executor, stream.x, all_rows);
+    if (steps.starts()) stream.normalise(executor, stream.x, all_rows);
     LinearCall project;
     project.out = stream.qkv;
-    layer.attention.qkv.run(executor, stream.input, project);
+    steps.run(executor, layer.attention.qkv, stream.input, project);
   }
   if (is_last) {
-    for (std::size_t r = 0; r < asking; ++r) {
+    for (std::size_t r = 0; steps.starts() && r < asking; ++r) {
       std::memcpy(scratch.queries.from_row(r).data, call.qkv.from_row(static_cast<std::size_t>(scratch.masked_rows[r])).data,
                   width_ * format_size(scratch.queries.format));
     }
@@ -184,7 +190,7 @@ void Generator::run_layer(const Executor& executor, Scratch& scratch, std::size_
     call.asking = scratch.count;
     call.positions = scratch.asking;
   }
-  layer.attention.attend(executor, stream, call, scratch.attention);
+  layer.attention.attend(executor, stream, call, scratch.attention, steps);
 
   float* x = is_last ? scratch.gathered : stream.x;
   LinearCall add;
@@ -193,24 +199,30 @@ void Generator::run_layer(const Executor& executor, Scratch& scratch, std::size_
   add.residual_rows = is_last ? scratch.masked_rows : nullptr;
   add.stats = is_first ? nullptr : stream.stats;
   add.out = float_rows(x, width_);
-  layer.attention.output.run(executor, stream.attended, add);
-  layer.feed_forward.run(executor, stream, x, is_last ? asking : all_rows);
+  steps.run(executor, layer.attention.output, stream.attended, add);
+  layer.feed_forward.run(executor, stream, x, is_last ? asking : all_rows, steps);
+  return steps.more();
 }
 
-void Generator::run_head(const Executor& executor, Scratch& scratch) const noexcept {
+bool Generator::run_head(const Executor& executor, Scratch& scratch) const noexcept {
   const std::size_t rows = scratch.branches * scratch.count;
-  scratch.stream.normalise(executor, scratch.gathered, rows);
+  Steps& steps = scratch.steps;
+  steps.begin();
+  if (steps.starts()) scratch.stream.normalise(executor, scratch.gathered, rows);
   LinearCall dense;
   dense.activation = Activation::gelu;
   dense.out = float_rows(scratch.dense, width_);
-  dense_.run(executor, scratch.stream.input, dense);
+  steps.run(executor, dense_, scratch.stream.input, dense);
 
   LinearInput::Options options;
   options.epsilon = head_epsilon_;
-  scratch.dense_input.prepare(executor, scratch.dense, width_, rows, Preparation::normalise, options);
+  if (steps.starts()) {
+    scratch.dense_input.prepare(executor, scratch.dense, width_, rows, Preparation::normalise, options);
+  }
   LinearCall logits;
   logits.out = float_rows(scratch.logits, codes_);
-  logits_.run(executor, scratch.dense_input, logits);
+  steps.run(executor, logits_, scratch.dense_input, logits);
+  return steps.more();
 }
 
 void Generator::draw(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept {

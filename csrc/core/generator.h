@@ -49,7 +49,11 @@ class Generator {
 
     DecodingOptions options;
     std::size_t tokens = 0, wanted = 0, step = 0, layer = 0, branches = 0, count = 0;
+    Steps steps;  // of the layer
     bool all_masked = false;
+
+    // Whether nothing has been computed yet of the step of decoding that comes next.
+    bool is_between_steps() const noexcept { return layer == 0 && steps.at_start(); }
   };
 
   // Logits of the unconditional branch of motions that are masked altogether: they depend on the length alone. Those of
@@ -76,7 +80,7 @@ class Generator {
   void begin(const Executor& executor, Scratch& scratch, const DecodingOptions& options, const float* condition,
              const std::int64_t* ids, std::size_t tokens) const noexcept;
 
-  // One layer, or the head and the drawing of codes; false when every id is a code.
+  // A part of a layer, of the head or of the drawing of codes; false when every id is a code.
   bool advance(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept;
 
   // Logits of one pass, for comparisons: scratch.logits (branches, masked, K) of scratch.masked, both branches if guided.
@@ -96,8 +100,8 @@ class Generator {
   void begin_step(Scratch& scratch, FirstStep* first, const std::int64_t* ids) const noexcept;
   void embed(Scratch& scratch, std::size_t row, const float* values) const noexcept;
   void add_row(Scratch& scratch, std::int64_t id, std::size_t position) const noexcept;
-  void run_layer(const Executor& executor, Scratch& scratch, std::size_t index) const noexcept;
-  void run_head(const Executor& executor, Scratch& scratch) const noexcept;
+  bool run_layer(const Executor& executor, Scratch& scratch) const noexcept;
+  bool run_head(const Executor& executor, Scratch& scratch) const noexcept;
   void draw(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept;
 
   const Kernels* kernels_ = nullptr;

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::size_t kTilesOfATask = 8;    // row tiles that share a panel while it is in the nearest cache
 constexpr std::size_t kTasksOfAThread = 4;  // so that a thread that is held up leaves the others something to do
+constexpr std::size_t kWorkOfAPart = 64'000'000;  // of a thread: bytes of weights times rows
 
 std::size_t wanted_tasks(const Executor& executor) noexcept {
   return executor.threads() == 1 ? 1 : kTasksOfAThread * executor.threads();
@@ -173,6 +174,12 @@ std::size_t Linear::bytes() const noexcept {
   return panels_.size() + sizeof(float) * (bias_.size() + scale_.size() + fold_.size() + 2 * norm_scale_.size());
 }
 
+std::size_t Linear::parts(const Executor& executor, std::size_t rows) const noexcept {
+  const std::size_t panels = panels_.size() / panel_bytes_;
+  const std::size_t work = kWorkOfAPart * executor.threads();
+  return std::clamp<std::size_t>((rows * panels_.size() + work - 1) / work, 1, panels);
+}
+
 void Linear::run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept {
   const std::size_t row_bytes = in.stride_ * format_size(in.format_);
   run(executor, {in.data_ + in.margin_ * row_bytes, row_bytes, 0, in.rows_, in.scale_, in.offset_}, call);
@@ -181,7 +188,9 @@ void Linear::run(const Executor& executor, const LinearInput& in, const LinearCa
 void Linear::run(const Executor& executor, const Product& product, const LinearCall& call) const noexcept {
   if (product.rows == 0) return;
   const TileKernel& kernel = kernels_->tile[static_cast<int>(format_)];
-  const std::size_t panel = kernel.panel, panels = (outputs_ + panel - 1) / panel;
+  const std::size_t panel = kernel.panel, all_panels = (outputs_ + panel - 1) / panel;
+  const std::size_t before = call.part * all_panels / call.parts;
+  const std::size_t panels = (call.part + 1) * all_panels / call.parts - before;
   const auto tiles_of = [&](std::size_t rows) { return (rows + kernel.tile_rows - 1) / kernel.tile_rows; };
 
   // Each thread has rows of its own, the same in every layer, as long as there are tiles enough: numbers that another core
@@ -195,7 +204,8 @@ void Linear::run(const Executor& executor, const Product& product, const LinearC
     const std::size_t row_part = task / panel_parts, panel_part = task % panel_parts;
     const std::size_t first_row = row_part * product.rows / row_parts;
     const std::size_t part_rows = (row_part + 1) * product.rows / row_parts - first_row, part_tiles = tiles_of(part_rows);
-    const std::size_t first_panel = panel_part * panels / panel_parts, end_panel = (panel_part + 1) * panels / panel_parts;
+    const std::size_t first_panel = before + panel_part * panels / panel_parts;
+    const std::size_t end_panel = before + (panel_part + 1) * panels / panel_parts;
     for (std::size_t p = first_panel; p < end_panel; ++p) {
       const std::size_t column = p * panel, columns = outputs_ - column < panel ? outputs_ - column : panel;
       for (std::size_t t = 0; t < part_tiles; ++t) {

@@ -101,6 +101,7 @@ struct LinearCall {
   const std::int32_t* residual_rows = nullptr;  // row m adds residual[residual_rows[m]]; nullptr: residual[m]
   const float* stats = nullptr;  // of the residual's rows, from prepare: their LayerNorm with norm_scale, norm_shift is added
   Rows out;                      // may be the residual itself where residual_rows is nullptr
+  std::size_t part = 0, parts = 1;  // only this part of the outputs, out of so many of about the same size
 };
 
 // A weight packed for one instruction set and precision. Immutable: any number of threads may use it at a time.
@@ -114,12 +115,17 @@ class Linear {
   // in (rows, inputs) -> call.out (rows, outputs).
   void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;
 
+  // Into how many parts `run` is best cut so that each takes a fraction of a millisecond.
+  std::size_t parts(const Executor& executor, const LinearInput& in) const noexcept { return parts(executor, in.rows()); }
+
   std::size_t inputs() const noexcept { return inputs_; }
   std::size_t outputs() const noexcept { return outputs_; }
   std::size_t bytes() const noexcept;  // of memory held
 
  private:
   friend class Conv;
+
+  std::size_t parts(const Executor& executor, std::size_t rows) const noexcept;
 
   struct Product {
     const unsigned char* a;

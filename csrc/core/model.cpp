@@ -102,26 +102,35 @@ bool Model::check_pieces(const std::int32_t* pieces, std::size_t count, Error& e
   return true;
 }
 
+namespace {
+
+bool read_all(const Model& model, Workspace& workspace, const Executor& executor, const ReadingRequest& request,
+          Error& error) noexcept {
+  Reading reading;
+  if (!reading.begin(model, workspace, executor, request, error)) return false;
+  while (reading.advance()) {
+  }
+  return reading.finish(error);
+}
+
+}  // namespace
+
 bool Model::condition(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
                       float* condition, Error& error) const noexcept {
-  return read_words(workspace, text, bytes, error) &&
-         this->condition(workspace, executor, workspace.pieces_, workspace.piece_count_, condition, error);
+  ReadingRequest request;
+  request.text = text;
+  request.text_bytes = bytes;
+  request.condition = condition;
+  return read_all(*this, workspace, executor, request, error);
 }
 
 bool Model::condition(Workspace& workspace, const Executor& executor, const std::int32_t* pieces, std::size_t count,
                       float* condition, Error& error) const noexcept {
-  if (!check_pieces(pieces, count, error)) return false;
-  TextEncoder::Scratch& words = workspace.reading_.text;
-  Queries::Scratch& queries = workspace.reading_.queries;
-  text_.begin(words, pieces, count);
-  while (text_.advance(executor, words)) {
-  }
-  text_.memory(executor, words, queries.memory);
-  queries_.begin(queries, count);
-  while (queries_.advance(executor, queries)) {
-  }
-  queries_.mean(executor, queries, condition);
-  return true;
+  ReadingRequest request;
+  request.pieces = pieces;
+  request.piece_count = count;
+  request.condition = condition;
+  return read_all(*this, workspace, executor, request, error);
 }
 
 bool Model::length(Workspace& workspace, const Executor& executor, const float* condition, std::size_t& tokens,
@@ -185,79 +194,150 @@ void Model::to_units(float* features, std::size_t frames) const noexcept {
   }
 }
 
-bool Model::latents(Workspace& workspace, const Executor& executor, const Encoder& encoder, Encoder::Scratch& scratch,
-                    const float* features, std::size_t tokens, Error& error) const noexcept {
-  const std::size_t count = tokens * kFramesPerToken * sizes_.features;
-  float* normal = workspace.encoding_.normal;
-  bool finite = true;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t f = i % sizes_.features;
-    normal[i] = (features[i] - file_.mean[f]) / file_.deviation[f];
-    finite = finite && std::isfinite(normal[i]);
-  }
-  if (!finite) return fail(error, status::not_finite, "the motion's features hold NaN or infinite values");
-  encoder.run(executor, scratch, normal, tokens * kFramesPerToken, workspace.latents_);
-  return true;
-}
-
 bool Model::encode(Workspace& workspace, const Executor& executor, const float* features, std::size_t frames,
                    std::int64_t* ids, Error& error) const noexcept {
-  const std::size_t tokens = frames / kFramesPerToken;
-  if (tokens < 1 || tokens > workspace.max_tokens_) {
-    return fail(error, status::invalid_argument, "the motion has %zu frames, expected %zu to %zu", frames,
-                kFramesPerToken, workspace.max_tokens_ * kFramesPerToken);
-  }
-  if (!latents(workspace, executor, encoder_, workspace.encoding_.encoder, features, tokens, error)) return false;
-  if (!codebook_lookup(workspace.latents_, tokens, file_.codebook, sizes_.codes, encoder_.code_width(), ids)) {
-    return fail(error, status::not_finite, "the motion's features are too large to be encoded");
-  }
-  return true;
+  ReadingRequest request;
+  request.features = features;
+  request.frames = frames;
+  request.ids = ids;
+  return read_all(*this, workspace, executor, request, error);
 }
 
 bool Model::embed_text(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
                        float* embedding, Error& error) const noexcept {
-  return read_words(workspace, text, bytes, error) &&
-         embed_text(workspace, executor, workspace.pieces_, workspace.piece_count_, embedding, error);
+  ReadingRequest request;
+  request.text = text;
+  request.text_bytes = bytes;
+  request.embedding = embedding;
+  return read_all(*this, workspace, executor, request, error);
 }
 
 bool Model::embed_text(Workspace& workspace, const Executor& executor, const std::int32_t* pieces, std::size_t count,
                        float* embedding, Error& error) const noexcept {
-  if (!sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
-  if (!check_pieces(pieces, count, error)) return false;
-  TextEncoder::Scratch& words = workspace.reading_.text;
-  text_.begin(words, pieces, count);
-  while (text_.advance(executor, words)) {
-  }
-  text_.embedding(executor, words, embedding);
-  return true;
+  ReadingRequest request;
+  request.pieces = pieces;
+  request.piece_count = count;
+  request.embedding = embedding;
+  return read_all(*this, workspace, executor, request, error);
 }
 
 bool Model::embed_motion(Workspace& workspace, const Executor& executor, const float* features, std::size_t frames,
                          float* embedding, Error& error) const noexcept {
-  if (!sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
-  const std::size_t tokens = std::min(frames / kFramesPerToken, sizes_.max_tokens);
-  if (tokens < 1) {
-    return fail(error, status::invalid_argument, "the motion has %zu frames, expected at least %zu", frames,
-                kFramesPerToken);
+  ReadingRequest request;
+  request.features = features;
+  request.frames = frames;
+  request.embedding = embedding;
+  return read_all(*this, workspace, executor, request, error);
+}
+
+bool Reading::begin(const Model& model, Workspace& workspace, const Executor& executor, const ReadingRequest& request,
+                    Error& error) noexcept {
+  model_ = &model;
+  workspace_ = &workspace;
+  executor_ = &executor;
+  request_ = request;
+  phase_ = Phase::done;
+  if (request.embedding != nullptr && !model.sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
+  if (request.features != nullptr) return begin_motion(error);
+  if (request.text != nullptr) {
+    if (!model.read_words(workspace, request.text, request.text_bytes, error)) return false;
+    request_.pieces = workspace.pieces_;
+    request_.piece_count = workspace.piece_count_;
   }
-  const bool own = file_.has_motion_encoder;
-  if (!latents(workspace, executor, own ? motion_encoder_ : encoder_,
-               own ? workspace.encoding_.motion_encoder : workspace.encoding_.encoder, features, tokens, error)) {
-    return false;
+  if (!model.check_pieces(request_.pieces, request_.piece_count, error)) return false;
+  model.text_.begin(workspace.reading_.text, request_.pieces, request_.piece_count);
+  phase_ = Phase::words;
+  return true;
+}
+
+bool Reading::begin_motion(Error& error) noexcept {
+  Workspace::Encoding& encoding = workspace_->encoding_;
+  const bool is_embedded = request_.embedding != nullptr, own = is_embedded && model_->file_.has_motion_encoder;
+  const std::size_t most = is_embedded ? model_->sizes_.max_tokens : workspace_->max_tokens_;
+  std::size_t tokens = request_.frames / kFramesPerToken;
+  if (is_embedded) tokens = std::min(tokens, most);
+  if (tokens < 1 || tokens > most) {
+    return fail(error, status::invalid_argument, "the motion has %zu frames, expected %zu to %zu", request_.frames,
+                kFramesPerToken, most * kFramesPerToken);
   }
-  Workspace::Reading& reading = workspace.reading_;
-  reading.latents.prepare(executor, workspace.latents_, motion_memory_.inputs(), tokens);
+  request_.frames = tokens * kFramesPerToken;
+  const std::size_t width = model_->sizes_.features, count = request_.frames * width;
+  bool finite = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t f = i % width;
+    encoding.normal[i] = (request_.features[i] - model_->file_.mean[f]) / model_->file_.deviation[f];
+    finite = finite && std::isfinite(encoding.normal[i]);
+  }
+  if (!finite) return fail(error, status::not_finite, "the motion's features hold NaN or infinite values");
+  encoder_ = own ? &model_->motion_encoder_ : &model_->encoder_;
+  encoding_ = own ? &encoding.motion_encoder : &encoding.encoder;
+  encoder_->begin(*executor_, *encoding_, encoding.normal, request_.frames);
+  phase_ = Phase::latents;
+  return true;
+}
+
+bool Reading::advance() noexcept {
+  const Executor& executor = *executor_;
+  Workspace::Reading& reading = workspace_->reading_;
+  switch (phase_) {
+    case Phase::words:
+      if (model_->text_.advance(executor, reading.text)) break;
+      phase_ = request_.embedding != nullptr ? Phase::done : Phase::memory;
+      break;
+    case Phase::memory:
+      if (model_->text_.memory(executor, reading.text, reading.queries.memory)) break;
+      model_->queries_.begin(reading.queries, request_.piece_count);
+      phase_ = Phase::queries;
+      break;
+    case Phase::latents:
+      if (encoder_->advance(executor, *encoding_, workspace_->latents_)) break;
+      phase_ = request_.ids != nullptr ? Phase::done : Phase::queries;
+      if (phase_ == Phase::queries) read_latents();
+      break;
+    case Phase::queries:
+      if (!model_->queries_.advance(executor, reading.queries)) phase_ = Phase::done;
+      break;
+    case Phase::done:
+      break;
+  }
+  return phase_ != Phase::done;
+}
+
+bool Reading::finish(Error& error) noexcept {
+  Workspace::Reading& reading = workspace_->reading_;
+  if (request_.condition != nullptr) {
+    model_->queries_.mean(*executor_, reading.queries, request_.condition);
+  } else if (request_.ids != nullptr) {
+    if (!codebook_lookup(workspace_->latents_, request_.frames / kFramesPerToken, model_->file_.codebook,
+                         model_->sizes_.codes, encoder_->code_width(), request_.ids)) {
+      return fail(error, status::not_finite, "the motion's features are too large to be encoded");
+    }
+  } else if (request_.features != nullptr) {
+    embed_queries();
+  } else {
+    model_->text_.embedding(*executor_, reading.text, request_.embedding);
+  }
+  return true;
+}
+
+void Reading::read_latents() noexcept {
+  Workspace::Reading& reading = workspace_->reading_;
+  const std::size_t tokens = request_.frames / kFramesPerToken;
+  reading.latents.prepare(*executor_, workspace_->latents_, model_->motion_memory_.inputs(), tokens);
   LinearCall memory;
   memory.out = reading.queries.memory;
-  motion_memory_.run(executor, reading.latents, memory);
-  queries_.begin(reading.queries, tokens);
-  while (queries_.advance(executor, reading.queries)) {
-  }
-  const std::size_t width = sizes_.embedding_width, count = queries_.count();
-  reading.queries.stream.normalise(executor, reading.queries.stream.x, count);
+  model_->motion_memory_.run(*executor_, reading.latents, memory);
+  model_->queries_.begin(reading.queries, tokens);
+}
+
+void Reading::embed_queries() noexcept {
+  Workspace::Reading& reading = workspace_->reading_;
+  const std::size_t width = model_->sizes_.embedding_width, count = model_->queries_.count();
+  reading.queries.stream.normalise(*executor_, reading.queries.stream.x, count);
   LinearCall embed;
   embed.out = float_rows(reading.embeddings, width);
-  motion_embedding_.run(executor, reading.queries.stream.input, embed);
+  model_->motion_embedding_.run(*executor_, reading.queries.stream.input, embed);
+  float* const embedding = request_.embedding;
   std::fill_n(embedding, width, 0.0f);
   for (std::size_t query = 0; query < count; ++query) {
     float* row = reading.embeddings + query * width;
@@ -265,7 +345,6 @@ bool Model::embed_motion(Workspace& workspace, const Executor& executor, const f
     for (std::size_t i = 0; i < width; ++i) embedding[i] += row[i];
   }
   to_unit(embedding, width);
-  return true;
 }
 
 std::size_t Workspace::bytes(const Model& model, const WorkspaceOptions& options) noexcept {
@@ -373,9 +452,12 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
     return true;
   }
   if (request.text == nullptr) return fail(error, status::invalid_argument, "a text or its condition is needed");
-  if (!model.read_words(workspace, request.text, request.text_bytes, error)) return false;
-  model.text_.begin(workspace.reading_.text, workspace.pieces_, workspace.piece_count_);
-  phase_ = Phase::text;
+  ReadingRequest reading;
+  reading.text = request.text;
+  reading.text_bytes = request.text_bytes;
+  reading.condition = workspace.condition_;
+  if (!reading_.begin(model, workspace, executor, reading, error)) return false;
+  phase_ = Phase::reading;
   return true;
 }
 
@@ -417,19 +499,14 @@ void Generation::begin_decoding() noexcept {
 bool Generation::advance() noexcept {
   Workspace& workspace = *workspace_;
   const Executor& executor = *executor_;
-  Workspace::Reading& reading = workspace.reading_;
   switch (phase_) {
-    case Phase::text:
-      if (model_->text_.advance(executor, reading.text)) break;
-      model_->text_.memory(executor, reading.text, reading.queries.memory);
-      model_->queries_.begin(reading.queries, workspace.piece_count_);
-      phase_ = Phase::queries;
-      break;
-    case Phase::queries:
-      if (model_->queries_.advance(executor, reading.queries)) break;
-      model_->queries_.mean(executor, reading.queries, workspace.condition_);
+    case Phase::reading: {
+      if (reading_.advance()) break;
+      Error none;  // a text cannot fail any more
+      reading_.finish(none);
       begin_drawing();
       break;
+    }
     case Phase::drawing:
       if (model_->generator_.advance(executor, workspace.drawing_, workspace.first_step_, workspace.ids_)) break;
       if (decodes_) {

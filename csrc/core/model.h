@@ -40,7 +40,8 @@ struct ModelSizes {
 
 class Workspace;
 
-// Immutable: any number of threads may use it at a time, each with a Workspace of its own.
+// Immutable: any number of threads may use it at a time, each with a Workspace of its own. What reads is a Reading done in
+// one go.
 class Model {
  public:
   Model() noexcept = default;
@@ -100,14 +101,13 @@ class Model {
 
  private:
   friend class Workspace;
+  friend class Reading;
   friend class Generation;
 
   bool finish_loading(Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels);
   bool read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept;
   bool check_known(const std::int64_t* ids, std::size_t tokens, Error& error) const noexcept;
   bool check_pieces(const std::int32_t* pieces, std::size_t count, Error& error) const noexcept;
-  bool latents(Workspace& workspace, const Executor& executor, const Encoder& encoder, Encoder::Scratch& scratch,
-               const float* features, std::size_t tokens, Error& error) const noexcept;
   void to_units(float* features, std::size_t frames) const noexcept;
 
   ModelFile file_;
@@ -142,6 +142,7 @@ class Workspace {
 
  private:
   friend class Model;
+  friend class Reading;
   friend class Generation;
 
   void lay_out(const Model& model, std::size_t max_tokens, Arena& arena) noexcept;
@@ -175,6 +176,47 @@ class Workspace {
   float* latents_ = nullptr;  // (max_tokens, code width); stays too
 };
 
+// What is read, and what is wanted of it: the condition of a text, the embedding of either, the ids of a motion.
+struct ReadingRequest {
+  const char* text = nullptr;  // UTF-8, text_bytes of it
+  std::size_t text_bytes = 0;
+  const std::int32_t* pieces = nullptr;  // instead of text: piece_count word pieces
+  std::size_t piece_count = 0;
+  const float* features = nullptr;  // (frames, features) in the data set's units
+  std::size_t frames = 0;
+
+  float* condition = nullptr;   // receives (condition_width)
+  float* embedding = nullptr;   // receives (embedding_width)
+  std::int64_t* ids = nullptr;  // receives (frames / 4)
+};
+
+// A text or a motion being read, in stages of a fraction of a millisecond. It uses its workspace until it is done or begun anew.
+class Reading {
+ public:
+  // All three must outlive the reading, and what receives its result; the rest of the request need not.
+  bool begin(const Model& model, Workspace& workspace, const Executor& executor, const ReadingRequest& request,
+             Error& error) noexcept;
+
+  // One stage; false when there is nothing left to do but `finish`, which writes the result.
+  bool advance() noexcept;
+  bool finish(Error& error) noexcept;
+
+ private:
+  enum class Phase : std::uint8_t { words, memory, latents, queries, done };
+
+  bool begin_motion(Error& error) noexcept;
+  void read_latents() noexcept;
+  void embed_queries() noexcept;
+
+  const Model* model_ = nullptr;
+  Workspace* workspace_ = nullptr;
+  const Executor* executor_ = nullptr;
+  ReadingRequest request_;
+  const Encoder* encoder_ = nullptr;
+  Encoder::Scratch* encoding_ = nullptr;
+  Phase phase_ = Phase::done;
+};
+
 struct GenerationRequest {
   const char* text = nullptr;  // UTF-8, text_bytes of it; read by `begin` only
   std::size_t text_bytes = 0;
@@ -189,7 +231,7 @@ struct GenerationRequest {
   std::size_t edge_tokens = 0;
 };
 
-// One motion, made in stages: each a layer, or a few convolutions. It uses its workspace until it is done or begun anew.
+// One motion, made in stages of a fraction of a millisecond. It uses its workspace until it is done or begun anew.
 class Generation {
  public:
   Generation() noexcept = default;
@@ -205,7 +247,7 @@ class Generation {
 
   // Between two steps of drawing another motion may have the workspace: `pause` copies what is kept of this one, ids
   // (tokens) and condition (condition_width), and `resume` goes on from there, to the same bits.
-  bool can_pause() const noexcept { return phase_ == Phase::drawing && workspace_->drawing_.layer == 0; }
+  bool can_pause() const noexcept { return phase_ == Phase::drawing && workspace_->drawing_.is_between_steps(); }
   void pause(std::int64_t* ids, float* condition) noexcept;
   void resume(const std::int64_t* ids, const float* condition) noexcept;
 
@@ -221,7 +263,7 @@ class Generation {
   const float* condition() const noexcept { return workspace_->condition_; }  // (condition_width)
 
  private:
-  enum class Phase : std::uint8_t { none, text, queries, drawing, decoding, done };
+  enum class Phase : std::uint8_t { none, reading, drawing, decoding, done };
 
   void begin_drawing() noexcept;
   void begin_decoding() noexcept;
@@ -230,6 +272,7 @@ class Generation {
   Workspace* workspace_ = nullptr;
   const Executor* executor_ = nullptr;
   Phase phase_ = Phase::none;
+  Reading reading_;
   std::size_t tokens_ = 0, edge_ = 0;
   std::size_t step_ = 0, wanted_ = 0;  // of the drawing, while it pauses
   bool has_known_ = false, decodes_ = true;

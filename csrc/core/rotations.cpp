@@ -224,8 +224,9 @@ class RotationSolver {
         scratch_(scratch),
         rotations_(rotations) {}
 
-  void solve() noexcept {
+  void solve(Steps& steps) noexcept {
     for (std::size_t node = 0; node < hierarchy_.nodes; ++node) {
+      if (!steps.due()) continue;
       const int joint = hierarchy_.joints[node];
       reach(node);
       for (std::size_t t = 0; t < given_; ++t) world(node, t) = qnormalize(qmul(above(node, t), known(node, t)));
@@ -327,8 +328,17 @@ class RotationSolver {
 }  // namespace
 
 void local_rotations(const float* joints, std::size_t frames, std::size_t given, const Hierarchy& hierarchy,
+                     const RestPose& rest, RotationScratch& scratch, float* rotations, Steps& steps) noexcept {
+  RotationSolver(joints, frames, given, hierarchy, rest, scratch, rotations).solve(steps);
+}
+
+void local_rotations(const float* joints, std::size_t frames, std::size_t given, const Hierarchy& hierarchy,
                      const RestPose& rest, RotationScratch& scratch, float* rotations) noexcept {
-  RotationSolver(joints, frames, given, hierarchy, rest, scratch, rotations).solve();
+  Steps steps;
+  do {
+    steps.begin();
+    local_rotations(joints, frames, given, hierarchy, rest, scratch, rotations, steps);
+  } while (steps.more());
 }
 
 }  // namespace lf

@@ -7,6 +7,7 @@
 #include "memory.h"
 #include "rotation_math.h"
 #include "skeleton.h"
+#include "steps.h"
 
 namespace lf {
 
@@ -62,5 +63,9 @@ struct RotationScratch {
 // joints (frames, J, 3) metres, given < frames <= scratch.max_frames; rotations (frames, K, 4).
 void local_rotations(const float* joints, std::size_t frames, std::size_t given, const Hierarchy& hierarchy,
                      const RestPose& rest, RotationScratch& scratch, float* rotations) noexcept;
+
+// The same in steps.
+void local_rotations(const float* joints, std::size_t frames, std::size_t given, const Hierarchy& hierarchy,
+                     const RestPose& rest, RotationScratch& scratch, float* rotations, Steps& steps) noexcept;
 
 }  // namespace lf

@@ -113,18 +113,35 @@ bool Stream::check(const Segment& segment, const SegmentScratch& scratch, Error&
 }
 
 bool Stream::append(const Segment& segment, SegmentScratch& scratch, Error& error) noexcept {
-  if (!check(segment, scratch, error)) return false;
-  const Skeleton& skeleton = *hierarchy_->skeleton;
-  const std::size_t width = skeleton.features(), pose_width = 3 * skeleton.joints, nodes = hierarchy_->nodes;
-  const std::size_t first = kFramesPerToken * segment.overlap, added = kFramesPerToken * segment.count - first;
-  const float* const rows = segment.features + first * width;  // of the frames that are new
-  const std::uint64_t start = committed_.load(std::memory_order_relaxed);
-  const double blend = start == 0 ? 0 : static_cast<double>(segment.blend);
+  if (!begin_append(segment, scratch, error)) return false;
+  while (advance(segment, scratch)) {
+  }
+  return true;
+}
 
-  // The poses committed last say how limbs twist; a frame is written over only when everything was read.
-  const std::size_t given = std::min({kTwistHistory, capacity_, static_cast<std::size_t>(start)});
-  for (std::size_t t = 0; t < given; ++t) {
-    const Frame& known = frame(start - given + t);
+bool Stream::begin_append(const Segment& segment, SegmentScratch& scratch, Error& error) const noexcept {
+  scratch.steps.restart();
+  return check(segment, scratch, error);
+}
+
+bool Stream::advance(const Segment& segment, SegmentScratch& scratch) noexcept {
+  Steps& steps = scratch.steps;
+  steps.begin();
+  const std::size_t recalled = std::min({kTwistHistory, capacity_, static_cast<std::size_t>(committed())});
+  const std::size_t added = kFramesPerToken * (segment.count - segment.overlap);
+  if (steps.due()) recall(recalled, scratch);
+  if (steps.due()) place(segment, scratch.joints + recalled * 3 * hierarchy_->skeleton->joints);
+  local_rotations(scratch.joints, recalled + added, recalled, *hierarchy_, rest_, scratch.rotation, scratch.rotations,
+                  steps);
+  if (steps.due()) commit(segment, scratch, recalled);
+  return steps.more();
+}
+
+// The poses committed last say how limbs twist; a frame is written over only when everything was read.
+void Stream::recall(std::size_t count, SegmentScratch& scratch) const noexcept {
+  const std::size_t pose_width = 3 * hierarchy_->skeleton->joints, nodes = hierarchy_->nodes;
+  for (std::size_t t = 0; t < count; ++t) {
+    const Frame& known = frame(committed() - count + t);
     std::array<float, 3 * kMaxNodes> positions;
     const float root[3] = {0, known.height, 0};
     forward_kinematics(known.rotations, root, rest_, *hierarchy_, positions.data());
@@ -134,24 +151,39 @@ bool Stream::append(const Segment& segment, SegmentScratch& scratch, Error& erro
     }
     std::copy(known.rotations, known.rotations + 4 * nodes, scratch.rotations + t * 4 * nodes);
   }
-  float* const poses = scratch.joints + given * pose_width;
+}
+
+// The segment's poses, bent towards where the motion so far goes.
+void Stream::place(const Segment& segment, float* poses) const noexcept {
+  const Skeleton& skeleton = *hierarchy_->skeleton;
+  const std::size_t width = skeleton.features(), pose_width = 3 * skeleton.joints;
+  const std::size_t first = kFramesPerToken * segment.overlap, added = kFramesPerToken * segment.count - first;
+  const float* const rows = segment.features + first * width;  // of the frames that are new
   for (std::size_t t = 0; t < added; ++t) facing_pose(rows + t * width, skeleton, poses + t * pose_width);
-  if (blend > 0) {
-    // What the segment would have been in the two frames committed last, as far as it can tell.
-    PoseArray then, before;
-    if (first > 0) {
-      facing_pose(rows - width, skeleton, then.data());
-      facing_pose(rows - 2 * width, skeleton, before.data());
-    } else {
-      for (std::size_t i = 0; i < pose_width; ++i) {
-        const float step = poses[pose_width + i] - poses[i];
-        then[i] = poses[i] - step;
-        before[i] = poses[i] - 2 * step;
-      }
+  if (committed() == 0 || segment.blend == 0) return;
+  // What the segment would have been in the two frames committed last, as far as it can tell.
+  PoseArray then, before;
+  if (first > 0) {
+    facing_pose(rows - width, skeleton, then.data());
+    facing_pose(rows - 2 * width, skeleton, before.data());
+  } else {
+    for (std::size_t i = 0; i < pose_width; ++i) {
+      const float step = poses[pose_width + i] - poses[i];
+      then[i] = poses[i] - step;
+      before[i] = poses[i] - 2 * step;
     }
-    bend(skeleton, tail_.pose, tail_.before, then.data(), before.data(), blend, added, poses);
   }
-  local_rotations(scratch.joints, given + added, given, *hierarchy_, rest_, scratch.rotation, scratch.rotations);
+  bend(skeleton, tail_.pose, tail_.before, then.data(), before.data(), static_cast<double>(segment.blend), added, poses);
+}
+
+void Stream::commit(const Segment& segment, const SegmentScratch& scratch, std::size_t recalled) noexcept {
+  const std::size_t width = hierarchy_->skeleton->features(), pose_width = 3 * hierarchy_->skeleton->joints;
+  const std::size_t first = kFramesPerToken * segment.overlap, added = kFramesPerToken * segment.count - first;
+  const std::size_t nodes = hierarchy_->nodes;
+  const float* const rows = segment.features + first * width;
+  const float* const poses = scratch.joints + recalled * pose_width;
+  const std::uint64_t start = committed_.load(std::memory_order_relaxed);
+  const double blend = start == 0 ? 0 : static_cast<double>(segment.blend);
 
   // Where the motion was about to go fades into where the segment goes.
   const auto step_out = [&](std::ptrdiff_t t) {
@@ -196,7 +228,7 @@ bool Stream::append(const Segment& segment, SegmentScratch& scratch, Error& erro
       out.contacts[i] = std::clamp(rows[(t + 1) * width - kContacts + i], 0.0f, 1.0f);
     }
     out.segment = segments_;
-    const float* const rotations = scratch.rotations + (given + t) * 4 * nodes;
+    const float* const rotations = scratch.rotations + (recalled + t) * 4 * nodes;
     std::copy(rotations, rotations + 4 * nodes, out.rotations);
   }
   tail_.next = step_from(static_cast<std::ptrdiff_t>(added) - 1);
@@ -210,7 +242,6 @@ bool Stream::append(const Segment& segment, SegmentScratch& scratch, Error& erro
   token_count_ = kept + fresh;
   ++segments_;
   committed_.store(start + added, std::memory_order_release);
-  return true;
 }
 
 std::size_t Stream::last_tokens(std::int64_t* tokens, std::size_t count) const noexcept {

@@ -47,6 +47,7 @@ struct SegmentScratch {
   RotationScratch rotation;
   float* joints = nullptr;     // (kTwistHistory + frames, J, 3), facing +Z
   float* rotations = nullptr;  // (kTwistHistory + frames, K, 4)
+  Steps steps;                 // of the segment that is being appended
 };
 
 struct Pose {
@@ -74,6 +75,10 @@ class Stream {
   // Places a segment where the motion so far leads, in place, direction, pose and speed. False leaves the stream as it
   // was: no room yet, a segment longer than the scratch or the stream, an overlap that fits nothing, values not finite.
   bool append(const Segment& segment, SegmentScratch& scratch, Error& error) noexcept;
+
+  // The same in steps: `begin_append`, then `advance` until it is false; then, and not before, the segment is there.
+  bool begin_append(const Segment& segment, SegmentScratch& scratch, Error& error) const noexcept;
+  bool advance(const Segment& segment, SegmentScratch& scratch) noexcept;
 
   // The last tokens, at most `count`, that the next segment may begin with. Returns how many there are.
   std::size_t last_tokens(std::int64_t* tokens, std::size_t count) const noexcept;
@@ -119,6 +124,9 @@ class Stream {
   };
 
   bool check(const Segment& segment, const SegmentScratch& scratch, Error& error) const noexcept;
+  void recall(std::size_t count, SegmentScratch& scratch) const noexcept;
+  void place(const Segment& segment, float* poses) const noexcept;
+  void commit(const Segment& segment, const SegmentScratch& scratch, std::size_t recalled) noexcept;
   double gather_speed(double seconds) noexcept;
   void approach_ease(double target, double seconds) noexcept;
   Frame& frame(std::uint64_t index) const noexcept { return frames_[index % capacity_]; }

@@ -55,6 +55,7 @@ std::size_t TextEncoder::bytes() const noexcept {
 void TextEncoder::begin(Scratch& scratch, const std::int32_t* ids, std::size_t count) const noexcept {
   scratch.rows = count;
   scratch.layer = 0;
+  scratch.steps.restart();
   for (std::size_t row = 0; row < count; ++row) {
     float* x = scratch.stream.x + row * width_;
     widened_row(words_, static_cast<std::size_t>(ids[row]), x);
@@ -65,17 +66,21 @@ void TextEncoder::begin(Scratch& scratch, const std::int32_t* ids, std::size_t c
 
 bool TextEncoder::advance(const Executor& executor, Scratch& scratch) const noexcept {
   if (scratch.layer == layers_.size()) return false;
-  const Layer& layer = layers_[scratch.layer++];
-  layer.attention.run(executor, scratch.stream, 1, scratch.rows, AttentionMode::full, scratch.attention);
-  layer.feed_forward.run(executor, scratch.stream, scratch.stream.x, scratch.rows);
+  const Layer& layer = layers_[scratch.layer];
+  scratch.steps.begin();
+  layer.attention.run(executor, scratch.stream, 1, scratch.rows, AttentionMode::full, scratch.attention, scratch.steps);
+  layer.feed_forward.run(executor, scratch.stream, scratch.stream.x, scratch.rows, scratch.steps);
+  if (!scratch.steps.more()) ++scratch.layer;
   return scratch.layer < layers_.size();
 }
 
-void TextEncoder::memory(const Executor& executor, Scratch& scratch, const Rows& out) const noexcept {
-  scratch.stream.normalise(executor, scratch.stream.x, scratch.rows);
+bool TextEncoder::memory(const Executor& executor, Scratch& scratch, const Rows& out) const noexcept {
+  scratch.steps.begin();
+  if (scratch.steps.starts()) scratch.stream.normalise(executor, scratch.stream.x, scratch.rows);
   LinearCall call;
   call.out = out;
-  memory_.run(executor, scratch.stream.input, call);
+  scratch.steps.run(executor, memory_, scratch.stream.input, call);
+  return scratch.steps.more();
 }
 
 void TextEncoder::embedding(const Executor& executor, Scratch& scratch, float* out) const noexcept {
@@ -140,30 +145,37 @@ std::size_t Queries::bytes() const noexcept {
 void Queries::begin(Scratch& scratch, std::size_t rows) const noexcept {
   scratch.memory_rows = rows;
   scratch.layer = 0;
+  scratch.steps.restart();
   scratch.cross_attention = 0;
   std::memcpy(scratch.stream.x, start_, count_ * width_ * sizeof(float));
 }
 
 bool Queries::advance(const Executor& executor, Scratch& scratch) const noexcept {
   if (scratch.layer == layers_.size()) return false;
-  const Layer& layer = layers_[scratch.layer++];
+  const Layer& layer = layers_[scratch.layer];
   ResidualStream& stream = scratch.stream;
+  scratch.steps.begin();
   if (layer.attends_to_itself) {
-    layer.attention.run(executor, stream, 1, count_, AttentionMode::full, scratch.attention);
+    layer.attention.run(executor, stream, 1, count_, AttentionMode::full, scratch.attention, scratch.steps);
   }
   if (layer.reads_memory) read(executor, scratch, layer);
-  layer.feed_forward.run(executor, stream, stream.x, count_);
+  layer.feed_forward.run(executor, stream, stream.x, count_, scratch.steps);
+  if (!scratch.steps.more()) {
+    ++scratch.layer;
+    scratch.cross_attention += layer.reads_memory;
+  }
   return scratch.layer < layers_.size();
 }
 
 void Queries::read(const Executor& executor, Scratch& scratch, const Layer& layer) const noexcept {
   ResidualStream& stream = scratch.stream;
-  stream.normalise(executor, stream.x, count_);
+  Steps& steps = scratch.steps;
+  if (steps.starts()) stream.normalise(executor, stream.x, count_);
   LinearCall ask;
   ask.out = scratch.asking;
-  layer.cross_query.run(executor, stream.input, ask);
+  steps.run(executor, layer.cross_query, stream.input, ask);
 
-  const std::size_t first = 2 * width_ * scratch.cross_attention++;
+  const std::size_t first = 2 * width_ * scratch.cross_attention;
   AttentionCall call;
   call.queries = count_;
   call.keys = scratch.memory_rows;
@@ -173,15 +185,17 @@ void Queries::read(const Executor& executor, Scratch& scratch, const Layer& laye
   call.k = scratch.memory.from_column(first);
   call.v = scratch.memory.from_column(first + width_);
   call.out = stream.attended.target(count_);
-  attention(*kernels_, executor, call, scratch.attention);
-  stream.attended.ready(executor);
+  if (steps.due()) {
+    attention(*kernels_, executor, call, scratch.attention);
+    stream.attended.ready(executor);
+  }
 
   LinearCall add;
   add.residual = stream.x;
   add.residual_stride = width_;
   add.stats = stream.stats;
   add.out = float_rows(stream.x, width_);
-  layer.cross_output.run(executor, stream.attended, add);
+  steps.run(executor, layer.cross_output, stream.attended, add);
 }
 
 void Queries::mean(const Executor& executor, Scratch& scratch, float* out) const noexcept {

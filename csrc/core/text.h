@@ -24,6 +24,7 @@ class TextEncoder {
     float* embedding = nullptr;  // (E)
     void* attention = nullptr;
     std::size_t rows = 0, layer = 0;
+    Steps steps;  // of the layer
   };
 
   TextEncoder() noexcept = default;
@@ -32,11 +33,11 @@ class TextEncoder {
   // ids (count): word pieces, 1 .. max_tokens of them.
   void begin(Scratch& scratch, const std::int32_t* ids, std::size_t count) const noexcept;
 
-  // One layer; false when all have run.
+  // A part of a layer; false when all have run.
   bool advance(const Executor& executor, Scratch& scratch) const noexcept;
 
-  // Then: what the queries read, (count, memory_width).
-  void memory(const Executor& executor, Scratch& scratch, const Rows& out) const noexcept;
+  // Then, in steps: what the queries read, (count, memory_width). False when it is done.
+  bool memory(const Executor& executor, Scratch& scratch, const Rows& out) const noexcept;
 
   // Or the unit vector of the text, (embedding_width).
   void embedding(const Executor& executor, Scratch& scratch, float* out) const noexcept;
@@ -72,6 +73,7 @@ class Queries {
     Rows asking;  // (Q, D)
     void* attention = nullptr;
     std::size_t memory_rows = 0, layer = 0, cross_attention = 0;
+    Steps steps;  // of the layer
   };
 
   Queries() noexcept = default;
@@ -80,7 +82,7 @@ class Queries {
   // The first `rows` of scratch.memory have been written.
   void begin(Scratch& scratch, std::size_t rows) const noexcept;
 
-  // One layer; false when all have run. Then scratch.stream.x (Q, D) is what the last LayerNorm reads.
+  // A part of a layer; false when all have run. Then scratch.stream.x (Q, D) is what the last LayerNorm reads.
   bool advance(const Executor& executor, Scratch& scratch) const noexcept;
 
   // The mean of the queries behind their LayerNorm, (D): the generator's condition.

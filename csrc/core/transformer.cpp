@@ -32,7 +32,8 @@ SelfAttention::SelfAttention(const Kernels& chosen, Precision precision, const L
 }
 
 void SelfAttention::attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call,
-                           void* scratch) const noexcept {
+                           void* scratch, Steps& steps) const noexcept {
+  if (!steps.due()) return;
   const std::size_t width = stream.width;
   AttentionCall attended;
   attended.batch = call.batch;
@@ -51,25 +52,25 @@ void SelfAttention::attend(const Executor& executor, ResidualStream& stream, con
 }
 
 void SelfAttention::run(const Executor& executor, ResidualStream& stream, std::size_t batch, std::size_t rows,
-                        AttentionMode mode, void* scratch) const noexcept {
-  stream.normalise(executor, stream.x, batch * rows);
+                        AttentionMode mode, void* scratch, Steps& steps) const noexcept {
+  if (steps.starts()) stream.normalise(executor, stream.x, batch * rows);
   LinearCall project;
   project.out = stream.qkv;
-  qkv.run(executor, stream.input, project);
+  steps.run(executor, qkv, stream.input, project);
 
   SelfAttentionCall call;
   call.batch = batch;
   call.rows = rows;
   call.mode = mode;
   call.qkv = stream.qkv;
-  attend(executor, stream, call, scratch);
+  attend(executor, stream, call, scratch, steps);
 
   LinearCall add;
   add.residual = stream.x;
   add.residual_stride = stream.width;
   add.stats = stream.stats;
   add.out = float_rows(stream.x, stream.width);
-  output.run(executor, stream.attended, add);
+  steps.run(executor, output, stream.attended, add);
 }
 
 FeedForward::FeedForward(const Kernels& kernels, Precision precision, const FeedForwardWeights& weights,
@@ -77,20 +78,21 @@ FeedForward::FeedForward(const Kernels& kernels, Precision precision, const Feed
     : expand(kernels, precision, stored(weights.expand), allocator),
       contract(kernels, precision, stored(weights.contract), allocator) {}
 
-void FeedForward::run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows) const noexcept {
-  stream.normalise(executor, x, rows);
+void FeedForward::run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows,
+                      Steps& steps) const noexcept {
+  if (steps.starts()) stream.normalise(executor, x, rows);
   LinearCall widen;
   widen.activation = Activation::gelu;
   widen.out = stream.hidden.target(rows);
-  expand.run(executor, stream.input, widen);
-  stream.hidden.ready(executor);
+  steps.run(executor, expand, stream.input, widen);
+  if (steps.starts()) stream.hidden.ready(executor);
 
   LinearCall add;
   add.residual = x;
   add.residual_stride = stream.width;
   add.stats = stream.stats;
   add.out = float_rows(x, stream.width);
-  contract.run(executor, stream.hidden, add);
+  steps.run(executor, contract, stream.hidden, add);
 }
 
 }  // namespace lf

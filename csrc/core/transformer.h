@@ -1,4 +1,4 @@
-// Layers of a post-norm transformer. Its stream carries sums before their LayerNorm: who reads one normalises it, and hands
+// Layers of a post-norm transformer, in steps: each is called until all of its steps are done. Its stream carries sums before their LayerNorm: who reads one normalises it, and hands
 // mean and deviation on to the next residual, which adds the LayerNorm of the stream.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "linear.h"
 #include "memory.h"
 #include "model_file.h"
+#include "steps.h"
 
 namespace lf {
 
@@ -45,12 +46,13 @@ struct SelfAttention {
   SelfAttention(const Kernels& kernels, Precision precision, const LinearWeights& qkv, const ResidualWeights& output,
                 std::size_t heads, const Allocator& allocator);
 
-  // stream.attended = attention of the call's rows.
-  void attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call, void* scratch) const noexcept;
+  // stream.attended = attention of the call's rows. One step.
+  void attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call, void* scratch,
+              Steps& steps) const noexcept;
 
   // One sample after the other: stream.x becomes its LayerNorm + attention, for the `rows` of each of the `batch`.
   void run(const Executor& executor, ResidualStream& stream, std::size_t batch, std::size_t rows, AttentionMode mode,
-           void* scratch) const noexcept;
+           void* scratch, Steps& steps) const noexcept;
 
   std::size_t bytes() const noexcept { return qkv.bytes() + output.bytes(); }
 
@@ -64,7 +66,7 @@ struct FeedForward {
   FeedForward(const Kernels& kernels, Precision precision, const FeedForwardWeights& weights, const Allocator& allocator);
 
   // x (rows, width) becomes its LayerNorm + feed-forward of it.
-  void run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows) const noexcept;
+  void run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows, Steps& steps) const noexcept;
 
   std::size_t bytes() const noexcept { return expand.bytes() + contract.bytes(); }
 

@@ -237,11 +237,12 @@ LF_API lf_status lf_session_memory(lf_model* model, const lf_session_params* par
 LF_API lf_status lf_session_create(lf_model* model, const lf_session_params* params, lf_session** session,
                                    lf_error* error);
 
-/* Ends its thread after at most one stage of work (milliseconds), and frees it with its streams. NULL is fine. */
+/* Ends its thread after at most one stage of work, and frees it with its streams. NULL is fine. */
 LF_API void lf_session_destroy(lf_session* session);
 
 /*
- * LF_THREADING_CALLER: works for about that long (one stage of work more at most; 0: one stage), on the calling thread.
+ * LF_THREADING_CALLER: works for about that long (one stage more at most, a fraction of a millisecond for a model of the
+ * size of lamp-mini; 0: one stage), on the calling thread.
  * LF_OK when nothing is left to do, LF_PENDING when there is, also when another thread is pumping. Sessions that work on
  * a thread of their own answer LF_ERROR_INVALID_ARGUMENT.
  */
