@@ -63,7 +63,16 @@ class MotionEncoder(nn.Module):
         self.encoder = Encoder(config)
 
     def encode(self, features: Tensor) -> Tensor:
-        """features (B, T, F) normalised -> latents (B, T // 4, code_dim)."""
+        """normalised features (B, T, F) -> latents (B, T // 4, code_dim), before quantisation.
+
+        Raises `LampError` for another feature width or fewer than 4 frames.
+        """
+        if features.ndim != 3 or features.shape[-1] != self.config.feature_dim:
+            raise LampError(
+                f"motion features have shape {tuple(features.shape)}; expected (B, T, {self.config.feature_dim})"
+            )
+        if features.shape[1] < FRAMES_PER_TOKEN:
+            raise LampError(f"a motion of {features.shape[1]} frames is too short: one token stands for 4 frames")
         return self.encoder(features.transpose(1, 2)).transpose(1, 2)
 
 
@@ -163,31 +172,16 @@ class TokenizerLosses:
     total: Tensor
 
 
-class MotionTokenizer(nn.Module):
+class MotionTokenizer(MotionEncoder):
     """Motion features <-> tokens; one token stands for 4 frames.
 
     Features are normalised: (x - mean) / std of the data set.
     """
 
     def __init__(self, config: TokenizerConfig):
-        super().__init__()
-        self.config = config
-        self.encoder = Encoder(config)
+        super().__init__(config)
         self.decoder = Decoder(config)
         self.codebook = Codebook(config.num_codes, config.code_dim)
-
-    def encode(self, features: Tensor) -> Tensor:
-        """features (B, T, F) -> latents (B, T // 4, code_dim), before quantisation.
-
-        Raises `LampError` for another feature width or fewer than 4 frames.
-        """
-        if features.ndim != 3 or features.shape[-1] != self.config.feature_dim:
-            raise LampError(
-                f"motion features have shape {tuple(features.shape)}; expected (B, T, {self.config.feature_dim})"
-            )
-        if features.shape[1] < FRAMES_PER_TOKEN:
-            raise LampError(f"a motion of {features.shape[1]} frames is too short: one token stands for 4 frames")
-        return self.encoder(features.transpose(1, 2)).transpose(1, 2)
 
     def quantize(self, latents: Tensor) -> Tensor:
         """latents (B, N, code_dim) -> codes (B, N) int64."""

@@ -8,7 +8,7 @@ import torch
 from lamp_fast.checkpoints.released import tokenizer as released
 from lamp_fast.config import TokenizerConfig
 from lamp_fast.errors import LampError
-from lamp_fast.models.tokenizer import Codebook, MotionTokenizer
+from lamp_fast.models.tokenizer import Codebook, MotionEncoder, MotionTokenizer
 
 TINY = TokenizerConfig(feature_dim=23, width=12, code_dim=8, num_codes=16)
 
@@ -105,7 +105,8 @@ def test_training_step_moves_codebook_and_gives_gradients():
     assert not any("ema" in k for k in model.state_dict())
 
 
+@pytest.mark.parametrize("coder", [MotionTokenizer, MotionEncoder])
 @pytest.mark.parametrize("shape", [(2, 8, 5), (8, 23), (2, 3, 23), (2, 0, 23)])
-def test_wrong_features_get_a_sentence(shape):
+def test_wrong_features_get_a_sentence(coder, shape):
     with pytest.raises(LampError, match="motion"):
-        MotionTokenizer(TINY).encode(torch.zeros(shape))
+        coder(TINY).encode(torch.zeros(shape))
