@@ -1,10 +1,10 @@
 #include "model_file.h"
 
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 
+#include "config_section.h"
 #include "json.h"
+#include "model_tensors.h"
 #include "safetensors.h"
 
 namespace lf {
@@ -18,271 +18,6 @@ constexpr std::size_t kMaxLayers = 256;
 constexpr std::size_t kMaxTokens = 4096;
 constexpr std::size_t kMaxDilation = 1024;
 
-struct Name {
-  char text[96];
-};
-
-#if defined(__GNUC__)
-__attribute__((format(printf, 1, 2)))
-#endif
-Name name_of(const char* format, ...) noexcept {
-  Name name;
-  std::va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(name.text, sizeof name.text, format, arguments);
-  va_end(arguments);
-  return name;
-}
-
-bool all_finite(const float* values, std::size_t count) noexcept {
-  std::uint32_t worst = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    std::uint32_t bits;
-    std::memcpy(&bits, values + i, sizeof bits);
-    bits &= 0x7F800000;
-    worst = bits > worst ? bits : worst;
-  }
-  return worst != 0x7F800000;
-}
-
-bool all_finite_bf16(const std::uint16_t* values, std::size_t count) noexcept {
-  std::uint16_t worst = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto bits = static_cast<std::uint16_t>(values[i] & 0x7F80);
-    worst = bits > worst ? bits : worst;
-  }
-  return worst != 0x7F80;
-}
-
-bool all_positive(const float* values, std::size_t count) noexcept {
-  bool good = true;
-  for (std::size_t i = 0; i < count; ++i) good = good && values[i] > 0;
-  return good;
-}
-
-// The members of one object of the configuration.
-class Section {
- public:
-  Section(const Json& json, const JsonValue* object, const char* name, Error& error) noexcept
-      : json_(json), object_(object), name_(name), error_(error) {}
-
-  bool size(const char* key, std::size_t least, std::size_t most, std::size_t& out) const noexcept {
-    const JsonValue* const value = find(key);
-    if (value == nullptr || !value->is_whole || value->whole < least || value->whole > most) {
-      return fail(error_, status::format, "the model file's %s%s must be a whole number from %zu to %zu", name_, key,
-                  least, most);
-    }
-    out = static_cast<std::size_t>(value->whole);
-    return true;
-  }
-
-  bool positive(const char* key, float& out) const noexcept {
-    const JsonValue* const value = find(key);
-    const float number = value == nullptr ? 0.0f : static_cast<float>(value->number);
-    if (!(number > 0.0f && number < 1e6f)) {
-      return fail(error_, status::format, "the model file's %s%s must be a positive number", name_, key);
-    }
-    out = number;
-    return true;
-  }
-
-  bool boolean(const char* key, bool& out) const noexcept {
-    const JsonValue* const value = find(key);
-    if (value == nullptr || value->kind != JsonValue::Kind::boolean) {
-      return fail(error_, status::format, "the model file's %s%s must be true or false", name_, key);
-    }
-    out = value->boolean;
-    return true;
-  }
-
-  // The place of the string among `names`.
-  template <std::size_t count>
-  bool choice(const char* key, const char* const (&names)[count], std::size_t& out) const noexcept {
-    const JsonValue* const value = find(key);
-    for (std::size_t i = 0; value != nullptr && value->kind == JsonValue::Kind::string && i < count; ++i) {
-      if (value->string != names[i]) continue;
-      out = i;
-      return true;
-    }
-    return fail(error_, status::unsupported, "the model file's %s%s is none that this version of the library knows",
-                name_, key);
-  }
-
-  // A member that is an object, or null where the model lacks the part.
-  bool part(const char* key, bool may_lack, const JsonValue*& out) const noexcept {
-    const JsonValue* const value = find(key);
-    const bool lacks = value != nullptr && value->kind == JsonValue::Kind::null;
-    if (value == nullptr || (value->kind != JsonValue::Kind::object && !(lacks && may_lack))) {
-      return fail(error_, status::format, "the model file's configuration does not describe its %s", key);
-    }
-    out = lacks ? nullptr : value;
-    return true;
-  }
-
-  const JsonValue* find(const char* key) const noexcept { return json_.find(*object_, key); }
-
- private:
-  const Json& json_;
-  const JsonValue* object_;
-  const char* name_;
-  Error& error_;
-};
-
-// Takes tensors out of the file: each once, of the dtype and shape that the configuration asks for.
-class Tensors {
- public:
-  Tensors(const Safetensors& file, const Allocator& allocator, Error& error)
-      : file_(file), taken_(file.tensors().size(), 0, StlAllocator<unsigned char>(allocator)), error_(error) {}
-
-  bool vector(const char* name, std::size_t size, const float*& out) { return floats(name, {size}, out); }
-
-  bool rows(const char* name, std::size_t rows, std::size_t columns, const float*& out) {
-    return floats(name, {rows, columns}, out);
-  }
-
-  bool bytes(const char* name, const StoredTensor*& out) {
-    if (!take(name, out)) return false;
-    return (out->rank == 1 && out->dtype == Dtype::u8) ||
-           fail(error_, status::format, "the model file's tensor %s must be bytes", name);
-  }
-
-  bool matrix(const char* name, std::size_t rows, std::size_t columns, WeightMatrix& out) {
-    return weight(name, {rows, columns}, 1, out);
-  }
-
-  bool linear(const char* name, std::size_t outputs, std::size_t inputs, LinearWeights& out) {
-    return matrix(name, outputs, inputs, out.matrix) && vector(name_of("%s.bias", name).text, outputs, out.bias);
-  }
-
-  bool norm(const char* name, std::size_t width, NormWeights& out) {
-    return vector(name_of("%s.norm_scale", name).text, width, out.scale) &&
-           vector(name_of("%s.norm_shift", name).text, width, out.shift);
-  }
-
-  bool residual(const char* name, std::size_t outputs, std::size_t inputs, bool normalised, ResidualWeights& out) {
-    return linear(name, outputs, inputs, out.linear) && (!normalised || norm(name, outputs, out.norm));
-  }
-
-  bool feed_forward(const char* name, std::size_t width, std::size_t inner, FeedForwardWeights& out) {
-    return linear(name_of("%s.expand", name).text, inner, width, out.expand) &&
-           residual(name_of("%s.contract", name).text, width, inner, true, out.contract);
-  }
-
-  bool conv(const char* name, std::size_t outputs, std::size_t taps, std::size_t inputs, ConvWeights& out) {
-    out.inputs = inputs;
-    out.taps = taps;
-    LinearWeights& linear = out.linear;
-    const bool found = taps == 1 ? weight(name, {outputs, inputs}, 1, linear.matrix)
-                                 : weight(name, {outputs, taps, inputs}, 1, linear.matrix);
-    return found && vector(name_of("%s.bias", name).text, outputs, linear.bias);
-  }
-
-  bool conv_block(const char* name, std::size_t width, std::size_t dilation, ConvBlockWeights& out) {
-    out.conv1.dilation = dilation;
-    return conv(name_of("%s.conv1", name).text, width, 3, width, out.conv1) &&
-           conv(name_of("%s.conv2", name).text, width, 1, width, out.conv2);
-  }
-
-  bool upsample(const char* name, std::size_t width, UpsampleWeights& out) {
-    WeightMatrix both;
-    if (!weight(name, {2, width, 2, width}, 2, both)) return false;
-    if (!vector(name_of("%s.bias", name).text, width, out.even.bias)) return false;
-    both.rows = width;
-    out.even.matrix = out.odd.matrix = both;
-    out.odd.bias = out.even.bias;
-    out.odd.matrix.data = static_cast<const unsigned char*>(both.data) + width * both.columns * size_of(both.dtype);
-    if (both.scale != nullptr) out.odd.matrix.scale = both.scale + width;
-    return true;
-  }
-
-  // What nothing asked for would be weights that the configuration does not describe.
-  bool nothing_left() const noexcept {
-    for (std::size_t i = 0; i < taken_.size(); ++i) {
-      if (taken_[i] != 0) continue;
-      const std::string_view name = file_.tensors()[i].name;
-      return fail(error_, status::format, "the model file holds a tensor %.*s that its configuration does not describe",
-                  static_cast<int>(name.size()), name.data());
-    }
-    return true;
-  }
-
- private:
-  bool take(const char* name, const StoredTensor*& out) noexcept {
-    out = file_.find(name);
-    if (out == nullptr) return fail(error_, status::format, "the model file lacks the tensor %s", name);
-    taken_[static_cast<std::size_t>(out - file_.tensors().data())] = 1;
-    return true;
-  }
-
-  bool has_shape(const StoredTensor& tensor, const std::size_t* shape, std::size_t rank) noexcept {
-    bool same = tensor.rank == rank;
-    for (std::size_t i = 0; same && i < rank; ++i) same = tensor.shape[i] == shape[i];
-    if (same) return true;
-    char expected[96] = "", found[96] = "";
-    describe(shape, rank, expected, sizeof expected);
-    describe(tensor.shape, tensor.rank, found, sizeof found);
-    return fail(error_, status::format, "the model file's tensor %.*s has shape %s, and its configuration asks for %s",
-                static_cast<int>(tensor.name.size()), tensor.name.data(), found, expected);
-  }
-
-  static void describe(const std::size_t* shape, std::size_t rank, char* out, std::size_t room) noexcept {
-    std::size_t used = 0;
-    for (std::size_t i = 0; i < rank && used < room; ++i) {
-      const int written = std::snprintf(out + used, room - used, "%s%zu", i == 0 ? "" : " x ", shape[i]);
-      used += written > 0 ? static_cast<std::size_t>(written) : room;
-    }
-  }
-
-  bool finite(const StoredTensor& tensor) noexcept {
-    const std::size_t count = tensor.bytes / size_of(tensor.dtype);
-    const bool good = tensor.dtype == Dtype::f32 ? all_finite(static_cast<const float*>(tensor.data), count)
-                      : tensor.dtype == Dtype::bf16
-                          ? all_finite_bf16(static_cast<const std::uint16_t*>(tensor.data), count)
-                          : true;
-    return good || fail(error_, status::not_finite, "the model file's tensor %.*s holds NaN or an infinity",
-                        static_cast<int>(tensor.name.size()), tensor.name.data());
-  }
-
-  template <std::size_t rank>
-  bool floats(const char* name, const std::size_t (&shape)[rank], const float*& out) {
-    const StoredTensor* tensor = nullptr;
-    if (!take(name, tensor) || !has_shape(*tensor, shape, rank)) return false;
-    if (tensor->dtype != Dtype::f32)
-      return fail(error_, status::format, "the model file's tensor %s must be F32", name);
-    if (!finite(*tensor)) return false;
-    out = static_cast<const float*>(tensor->data);
-    return true;
-  }
-
-  // NAME.weight, whose first `row_rank` sizes count rows, and NAME.scale of those sizes where it is int8.
-  template <std::size_t rank>
-  bool weight(const char* name, const std::size_t (&shape)[rank], std::size_t row_rank, WeightMatrix& out) {
-    const Name full = name_of("%s.weight", name);
-    const StoredTensor* tensor = nullptr;
-    if (!take(full.text, tensor) || !has_shape(*tensor, shape, rank)) return false;
-    if (tensor->dtype == Dtype::u8) {
-      return fail(error_, status::format, "the model file's tensor %s must be F32, BF16 or I8", full.text);
-    }
-    if (!finite(*tensor)) return false;
-    out.dtype = tensor->dtype;
-    out.data = tensor->data;
-    out.rows = out.columns = 1;
-    for (std::size_t i = 0; i < rank; ++i) (i < row_rank ? out.rows : out.columns) *= shape[i];
-    if (out.dtype != Dtype::i8) return true;
-
-    const Name scale_name = name_of("%s.scale", name);
-    const bool found = row_rank == 1 ? floats(scale_name.text, {shape[0]}, out.scale)
-                                     : floats(scale_name.text, {shape[0], shape[1]}, out.scale);
-    if (!found) return false;
-    return all_positive(out.scale, out.rows) ||
-           fail(error_, status::format, "the model file's tensor %s must hold positive numbers", scale_name.text);
-  }
-
-  const Safetensors& file_;
-  Vector<unsigned char> taken_;  // by the tensor's place in the file's list
-  Error& error_;
-};
-
 constexpr const char* kDatasets[] = {"humanml3d", "kit"};
 constexpr std::size_t kJoints[] = {22, 21};
 constexpr const char* kAttentionModes[] = {"full", "soft_causal", "causal"};
@@ -291,7 +26,7 @@ constexpr const char* kPaddings[] = {"exact", "released"};
 // Reads the parts in the order in which they depend on one another.
 class Reader {
  public:
-  Reader(const Json& json, Tensors& tensors, const Allocator& allocator, ModelFile& model, Error& error) noexcept
+  Reader(const Json& json, ModelTensors& tensors, const Allocator& allocator, ModelFile& model, Error& error) noexcept
       : json_(json),
         root_(json, &json.root(), "", error),
         tensors_(tensors),
@@ -305,7 +40,7 @@ class Reader {
   }
 
  private:
-  Section section(const char* name, const JsonValue* object) noexcept { return {json_, object, name, error_}; }
+  ConfigSection section(const char* name, const JsonValue* object) noexcept { return {json_, object, name, error_}; }
 
   template <class T>
   void resize(Vector<T>& vector, std::size_t size) {
@@ -334,10 +69,7 @@ class Reader {
     if (!root_.boolean("reads_motions", model_.reads_motions)) return false;
 
     if (!tensors_.vector("statistics.mean", features, model_.mean)) return false;
-    if (!tensors_.vector("statistics.std", features, model_.deviation)) return false;
-    if (!all_positive(model_.deviation, features)) {
-      return fail(error_, status::format, "the model file's tensor statistics.std must hold positive numbers");
-    }
+    if (!tensors_.positive("statistics.std", features, model_.deviation)) return false;
     return tensors_.rows("codebook", model_.codes, model_.code_width, model_.codebook);
   }
 
@@ -347,7 +79,7 @@ class Reader {
     TextWeights& text = model_.text;
     const JsonValue *object = nullptr, *queries = nullptr;
     if (!root_.part("text", false, object) || !root_.part("queries", false, queries)) return false;
-    const Section sizes = section("text.", object);
+    const ConfigSection sizes = section("text.", object);
     std::size_t words = 0, layers = 0, padding = 0, every = 0;
     if (!sizes.size("words", 1, kMaxWidth, words) || !sizes.size("layers", 1, kMaxLayers, layers) ||
         !sizes.size("width", 1, kMaxWidth, text.width) || !sizes.size("heads", 1, text.width, text.heads) ||
@@ -371,7 +103,7 @@ class Reader {
     for (std::size_t l = 0; l < layers; ++l) {
       TextWeights::Layer& layer = text.layers[l];
       if (!self_attention("text", l, text.width, layer.qkv, layer.attention_output) ||
-          !tensors_.feed_forward(name_of("text.%zu", l).text, text.width, text.feedforward, layer.feed_forward)) {
+          !feed_forward("text", l, text.width, text.feedforward, layer.feed_forward)) {
         return false;
       }
     }
@@ -399,11 +131,17 @@ class Reader {
            tensors_.residual(name_of("%s.%zu.attention_output", part, layer).text, width, width, true, output);
   }
 
+  bool feed_forward(const char* part, std::size_t layer, std::size_t width, std::size_t inner,
+                    FeedForwardWeights& out) {
+    return tensors_.linear(name_of("%s.%zu.expand", part, layer).text, inner, width, out.expand) &&
+           tensors_.residual(name_of("%s.%zu.contract", part, layer).text, width, inner, true, out.contract);
+  }
+
   bool queries() {
     QueryWeights& queries = model_.queries;
     const JsonValue* object = nullptr;
     if (!root_.part("queries", false, object)) return false;
-    const Section sizes = section("queries.", object);
+    const ConfigSection sizes = section("queries.", object);
     std::size_t every = 0;
     if (!sizes.size("count", 1, kMaxTokens, queries.count) ||
         !sizes.size("feedforward", 1, kMaxWidth, queries.feedforward) ||
@@ -425,7 +163,7 @@ class Reader {
            !tensors_.residual(name_of("queries.%zu.cross_output", l).text, width, width, true, layer.cross_output))) {
         return false;
       }
-      if (!tensors_.feed_forward(name_of("queries.%zu", l).text, width, queries.feedforward, layer.feed_forward)) {
+      if (!feed_forward("queries", l, width, queries.feedforward, layer.feed_forward)) {
         return false;
       }
     }
@@ -438,7 +176,7 @@ class Reader {
     if (!root_.part("generator", true, object)) return false;
     model_.makes_motions = object != nullptr;
     if (object == nullptr) return true;
-    const Section sizes = section("generator.", object);
+    const ConfigSection sizes = section("generator.", object);
     const std::size_t condition = model_.text.width;
     std::size_t layers = 0, attention = 0, padding = 0;
     if (!sizes.size("layers", 1, kMaxLayers, layers) || !sizes.size("width", 1, kMaxWidth, generator.width) ||
@@ -469,7 +207,7 @@ class Reader {
           l == 0 ? tensors_.residual("generator.0.attention_output", width, width, false, layer.attention_output)
                  : self_attention("generator", l, width, layer.qkv, layer.attention_output);
       if (!attends ||
-          !tensors_.feed_forward(name_of("generator.%zu", l).text, width, generator.feedforward, layer.feed_forward)) {
+          !feed_forward("generator", l, width, generator.feedforward, layer.feed_forward)) {
         return false;
       }
     }
@@ -480,7 +218,7 @@ class Reader {
   bool motion() {
     const JsonValue* object = nullptr;
     if (!root_.part("motion", false, object)) return false;
-    const Section sizes = section("motion.", object);
+    const ConfigSection sizes = section("motion.", object);
     std::size_t embedding = 0;
     if (!sizes.size("code_width", 1, kMaxWidth, motion_code_width_) ||
         !sizes.size("embedding_width", 1, kMaxWidth, embedding)) {
@@ -498,16 +236,8 @@ class Reader {
   bool convolutions(const char* part, const JsonValue* object, std::size_t& width, Vector<std::size_t>& dilations) {
     const Name name = name_of("%s.", part);
     if (!section(name.text, object).size("width", 1, kMaxWidth, width)) return false;
-    const JsonValue* const list = json_.find(*object, "dilations");
-    bool good =
-        list != nullptr && list->kind == JsonValue::Kind::array && list->count >= 1 && list->count <= kMaxLayers;
     resize(dilations, 0);
-    for (const JsonValue* value = good ? json_.first(*list) : nullptr; value != nullptr; value = json_.next(*value)) {
-      good = good && value->is_whole && value->whole >= 1 && value->whole <= kMaxDilation;
-      dilations.push_back(static_cast<std::size_t>(value->whole));
-    }
-    return good || fail(error_, status::format, "the model file's %s.dilations must be whole numbers from 1 to %zu",
-                        part, kMaxDilation);
+    return section(name.text, object).sizes("dilations", kMaxLayers, kMaxDilation, dilations);
   }
 
   bool conv_blocks(const char* part, std::size_t stage, std::size_t width, const Vector<std::size_t>& dilations,
@@ -577,7 +307,7 @@ class Reader {
     if (!root_.part("length", true, object)) return false;
     model_.predicts_lengths = object != nullptr;
     if (object == nullptr) return true;
-    const Section sizes = section("length.", object);
+    const ConfigSection sizes = section("length.", object);
     const std::size_t most = model_.makes_motions ? model_.generator.max_tokens : kMaxTokens;
     length.condition_width = model_.text.width;
     if (!sizes.size("hidden", 1, kMaxWidth, length.hidden) || !sizes.size("max_tokens", 1, most, length.max_tokens) ||
@@ -595,8 +325,8 @@ class Reader {
   static constexpr std::size_t kStages = 2;  // each halves the frames: a token is four of them
 
   const Json& json_;
-  Section root_;
-  Tensors& tensors_;
+  ConfigSection root_;
+  ModelTensors& tensors_;
   const Allocator& allocator_;
   ModelFile& model_;
   Error& error_;
@@ -614,7 +344,7 @@ bool describe(const unsigned char* data, std::size_t bytes, const Allocator& all
                 "this safetensors file is no model for the library; write one with lamp-fast export native");
   }
   if (!config.parse(text, "the configuration of the model file", allocator, error)) return false;
-  Tensors tensors(file, allocator, error);
+  ModelTensors tensors(file, allocator, error);
   return Reader(config, tensors, allocator, model, error).run();
 }
 
