@@ -47,6 +47,14 @@ bool given(Error& error, const char* expected, const Pointers*... pointers) noex
   return fail(error, LF_ERROR_INVALID_ARGUMENT, "a pointer is NULL: %s must be given", expected);
 }
 
+// Numbers without a bound of their own stay within these, so that what is computed of them stays finite.
+constexpr float kMinNumber = 1e-6f, kMaxNumber = 1e6f;
+
+inline bool in_range(double value, double lowest, double highest, const char* name, Error& error) noexcept {
+  if (value >= lowest && value <= highest) return true;
+  return fail(error, LF_ERROR_INVALID_ARGUMENT, "%s is %g, expected %g to %g", name, value, lowest, highest);
+}
+
 // A struct of the caller that begins with its own size.
 template <class Struct>
 bool sized(const Struct* of_caller, const char* name, Error& error) noexcept {

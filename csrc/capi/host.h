@@ -3,10 +3,16 @@
 
 #include <cstdint>
 
+#include "error.h"
 #include "lamp_fast.h"
 #include "memory.h"
 
 namespace lf::capi {
+
+inline bool is_whole(const lf_allocator* allocator, Error& error) noexcept {
+  if (allocator == nullptr || (allocator->allocate != nullptr && allocator->release != nullptr)) return true;
+  return fail(error, LF_ERROR_INVALID_ARGUMENT, "the allocator lacks allocate or release");
+}
 
 class Host {
  public:

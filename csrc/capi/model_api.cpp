@@ -6,11 +6,6 @@ using namespace lf::capi;
 
 namespace {
 
-bool is_whole(const lf_allocator* allocator, Error& error) noexcept {
-  if (allocator == nullptr || (allocator->allocate != nullptr && allocator->release != nullptr)) return true;
-  return fail(error, LF_ERROR_INVALID_ARGUMENT, "the allocator lacks allocate or release");
-}
-
 // load(model, precision, allocator) -> bool reads the file.
 template <class Load>
 bool make_model(const lf_model_params* given, lf_model** out, Error& error, Load&& load) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "call.h"
 #include "utf8.h"
 
 namespace lf::capi {
@@ -40,23 +41,22 @@ bool all_finite(const float* values, std::size_t count) noexcept {
   return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
 }
 
-bool in_range(double value, double lowest, double highest, const char* name, Error& error) noexcept {
-  if (value >= lowest && value <= highest) return true;
-  return fail(error, LF_ERROR_INVALID_ARGUMENT, "%s is %g, expected %g to %g", name, value, lowest, highest);
-}
-
-constexpr float kMaxNumber = 1e6f;
-
 }  // namespace
 
 bool check_session(const lf_session_params& params, Error& error) noexcept {
   if (params.arena != nullptr && params.allocator != nullptr) {
     return fail(error, LF_ERROR_INVALID_ARGUMENT, "both arena and allocator are given; give one of them");
   }
-  return in_range(params.threading, LF_THREADING_WORKER, LF_THREADING_CALLER, "threading", error) &&
+  if (params.arena == nullptr && params.arena_bytes != 0) {
+    return fail(error, LF_ERROR_INVALID_ARGUMENT, "the arena is NULL, and arena_bytes %llu",
+                static_cast<unsigned long long>(params.arena_bytes));
+  }
+  return is_whole(params.allocator, error) &&
+         in_range(params.threading, LF_THREADING_WORKER, LF_THREADING_CALLER, "threading", error) &&
          in_range(params.threads, 1, 256, "threads", error) &&
          in_range(params.coordinates, LF_COORDINATES_GLTF, LF_COORDINATES_BLENDER, "coordinates", error) &&
-         in_range(params.units_per_metre, 0, kMaxNumber, "units_per_metre", error) &&
+         (params.units_per_metre == 0 ||
+          in_range(params.units_per_metre, kMinNumber, kMaxNumber, "units_per_metre", error)) &&
          in_range(params.root_mode, LF_ROOT_IN_POSE, LF_ROOT_SEPARATE, "root_mode", error) &&
          in_range(params.skeleton, LF_SKELETON_EXACT, LF_SKELETON_PLAIN, "skeleton", error) &&
          in_range(params.max_requests, 1, kMaxRequests, "max_requests", error) &&
@@ -253,7 +253,7 @@ bool lf_session::read_params(const lf_generate_params& params, Question& questio
   }
   if (!in_range(params.steps, 1, 1000, "steps", error) ||
       !in_range(params.guidance, -kMaxNumber, kMaxNumber, "guidance", error) ||
-      !in_range(params.temperature, 1e-6, kMaxNumber, "temperature", error) ||
+      !in_range(params.temperature, kMinNumber, kMaxNumber, "temperature", error) ||
       !in_range(params.top_k, 0, static_cast<double>(size.codes), "top_k", error)) {
     return false;
   }

@@ -33,8 +33,13 @@ lf_status lf_stream_create(lf_session* session, const lf_stream_params* params, 
         !std::isfinite(read.heading) || !std::isfinite(read.idle_seconds)) {
       return fail(e, LF_ERROR_NOT_FINITE, "position, heading or idle_seconds is NaN or an infinity");
     }
-    if (read.blend_frames < 0 || read.blend_frames > 100) {
-      return fail(e, LF_ERROR_INVALID_ARGUMENT, "blend_frames is %d, expected 0 to 100", read.blend_frames);
+    for (const float place : read.position) {
+      if (!in_range(place, -kMaxNumber, kMaxNumber, "position", e)) return false;
+    }
+    if (!in_range(read.heading, -kMaxNumber, kMaxNumber, "heading", e) ||
+        !in_range(read.blend_frames, 0, 100, "blend_frames", e) ||
+        !in_range(read.idle_seconds, 0, kMaxNumber, "idle_seconds", e)) {
+      return false;
     }
     lf_stream* opened = session->open_stream(read, e);
     if (opened != nullptr) *stream = opened;

@@ -282,8 +282,8 @@ LF_API lf_status lf_session_get_stats(const lf_session* session, lf_stats* stats
 /*
  * What is wanted. A prompt, or a prompt encoded earlier by lf_encode_prompt, which needs no text model at run time.
  *
- * before, after: frames to be kept, positions (frames, joints, 3) in the session's space: the motion begins or ends
- * with exactly these, and what lies between them is made. Both of them together, and something between, make up frames.
+ * before, after: frames to be kept, positions (frames, joints, 3) in the session's space (not relative to a root): the
+ * motion begins or ends with exactly these, and what lies between them is made. Both of them together, and something between, make up frames.
  */
 typedef struct lf_generate_params {
   uint64_t struct_size;
@@ -367,7 +367,7 @@ typedef struct lf_stream_params {
   int32_t blend_frames; /* in which what differs where two segments meet fades away, and a held body gathers speed;
                            default 8, at most 100 */
   float idle_seconds;   /* in which a body without frames comes to stand at ease; 0, the default: it holds its pose */
-} lf_stream_params;
+} lf_stream_params;     /* numbers within 1e6 */
 
 LF_API lf_status lf_stream_params_init(lf_stream_params* params);
 

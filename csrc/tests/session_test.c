@@ -25,19 +25,21 @@ static void expect_ok(lf_status status, const lf_error* error, const char* what)
   ++failures;
 }
 
-/* Memory that is counted. */
+/* Memory that is counted, and once refused: fail_at is 1 for the first time that it is asked for, 0 for never. */
 typedef struct counted {
-  long calls, blocks;
+  long calls, blocks, fail_at;
 } counted;
 
 static void* counted_allocate(uint64_t bytes, uint64_t alignment, void* user_data) {
   counted* counts = (counted*)user_data;
   char* block = (char*)malloc((size_t)(bytes + alignment + sizeof(void*)));
   uintptr_t place;
-  if (block == NULL) return NULL;
+  if (++counts->calls == counts->fail_at || block == NULL) {
+    free(block);
+    return NULL;
+  }
   place = ((uintptr_t)block + sizeof(void*) + (uintptr_t)alignment - 1) / (uintptr_t)alignment * (uintptr_t)alignment;
   ((void**)place)[-1] = block;
-  ++counts->calls;
   ++counts->blocks;
   return (void*)place;
 }
@@ -764,7 +766,7 @@ static void memory_and_callbacks(lf_model* model) {
   lf_request request;
   lf_allocator allocator = {counted_allocate, counted_release, NULL};
   lf_error error;
-  counted counts = {0, 0};
+  counted counts = {0, 0, 0};
   heard all = {0, 0, 0, 0};
   long loops = 0, calls;
   uint64_t bytes = 0, alignment = 0;
@@ -820,13 +822,106 @@ static void memory_and_callbacks(lf_model* model) {
   free(arena);
 }
 
+/* Whenever memory ends, nothing is left behind. */
+static void memory_ends(lf_model* model, const char* path) {
+  lf_session_params params;
+  lf_model_params model_params;
+  lf_session* session = NULL;
+  lf_model* other = NULL;
+  lf_error error;
+  lf_status status = LF_ERROR_OUT_OF_MEMORY;
+  counted counts = {0, 0, 0};
+  lf_allocator allocator = {counted_allocate, counted_release, NULL};
+  long n;
+  allocator.user_data = &counts;
+  lf_session_params_init(&params);
+  params.allocator = &allocator;
+  params.threads = 3;
+  params.max_requests = params.max_streams = 2;
+  for (n = 1; status == LF_ERROR_OUT_OF_MEMORY; ++n) {
+    counts.calls = 0;
+    counts.fail_at = n;
+    status = lf_session_create(model, &params, &session, &error);
+    expect(status == LF_OK || (session == NULL && counts.blocks == 0), "no session, no memory held");
+  }
+  expect(status == LF_OK && n > 20, "enough for a session");
+  lf_session_destroy(session);
+  expect(counts.blocks == 0, "that is given back");
+
+  lf_model_params_init(&model_params);
+  model_params.allocator = &allocator;
+  status = LF_ERROR_OUT_OF_MEMORY;
+  for (n = 1; status == LF_ERROR_OUT_OF_MEMORY; n += moves_like_people ? 50 : 1) {
+    counts.calls = 0;
+    counts.fail_at = n;
+    status = lf_model_load(path, &model_params, &other, &error);
+    expect(status == LF_OK || (other == NULL && counts.blocks == 0), "no model, no memory held");
+  }
+  expect(status == LF_OK, "enough for a model");
+  lf_model_release(other);
+  expect(counts.blocks == 0, "that is given back, too");
+}
+
+/* Params of sessions and streams that are refused, and what is just not. */
+static void bad_params(lf_model* model) {
+  static const bad session_cases[] = {
+      {"an allocator that cannot release", LF_ERROR_INVALID_ARGUMENT, "release"},
+      {"an arena that could not be had", LF_ERROR_INVALID_ARGUMENT, "arena"},
+      {"a unit that leaves nothing of a metre", LF_ERROR_INVALID_ARGUMENT, "units_per_metre"},
+      {"a unit that is none", LF_ERROR_INVALID_ARGUMENT, "units_per_metre"},
+      {"no thread", LF_ERROR_INVALID_ARGUMENT, "threads"},
+      {"axes of nobody", LF_ERROR_INVALID_ARGUMENT, "coordinates"},
+  };
+  static const bad stream_cases[] = {
+      {"an end of the world", LF_ERROR_INVALID_ARGUMENT, "position"},
+      {"a place that is none", LF_ERROR_NOT_FINITE, "position"},
+      {"many turns", LF_ERROR_INVALID_ARGUMENT, "heading"},
+      {"ease before the end", LF_ERROR_INVALID_ARGUMENT, "idle_seconds"},
+      {"a blend that never ends", LF_ERROR_INVALID_ARGUMENT, "blend_frames"},
+  };
+  const lf_allocator half = {no_memory, NULL, NULL};
+  lf_session_params params;
+  lf_stream_params stream_params;
+  lf_generate_params what = walk(8);
+  lf_motion motion = motion_in(&a);
+  lf_session* session = NULL;
+  lf_stream* stream = NULL;
+  lf_error error;
+  size_t i;
+  for (i = 0; i < sizeof session_cases / sizeof session_cases[0]; ++i) {
+    lf_session_params_init(&params);
+    if (i == 0) params.allocator = &half;
+    if (i == 1) params.arena_bytes = 1 << 20;
+    if (i == 2) params.units_per_metre = 1e-30f;
+    if (i == 3) params.units_per_metre = NAN;
+    if (i == 4) params.threads = 0;
+    if (i == 5) params.coordinates = 4;
+    expect(lf_session_create(model, &params, &session, &error) == session_cases[i].status, session_cases[i].what);
+    expect(session == NULL && strstr(error.text, session_cases[i].words) != NULL, session_cases[i].words);
+  }
+  session = session_of(model, NULL);
+  for (i = 0; i < sizeof stream_cases / sizeof stream_cases[0]; ++i) {
+    lf_stream_params_init(&stream_params);
+    if (i == 0) stream_params.position[2] = 1e38f;
+    if (i == 1) stream_params.position[0] = NAN;
+    if (i == 2) stream_params.heading = -1e30f;
+    if (i == 3) stream_params.idle_seconds = -1.0f;
+    if (i == 4) stream_params.blend_frames = 101;
+    expect(lf_stream_create(session, &stream_params, &stream, &error) == stream_cases[i].status, stream_cases[i].what);
+    expect(stream == NULL && strstr(error.text, stream_cases[i].words) != NULL, stream_cases[i].words);
+  }
+  what.temperature = 1e-6f;
+  expect_ok(lf_generate(session, &what, &motion, &error), &error, "the lowest temperature");
+  lf_session_destroy(session);
+}
+
 static void model_in_memory(const char* path) {
   lf_model* model = NULL;
   lf_model_params params;
   lf_session* session;
   lf_allocator allocator = {counted_allocate, counted_release, NULL};
   lf_error error;
-  counted counts = {0, 0};
+  counted counts = {0, 0, 0};
   FILE* file = fopen(path, "rb");
   char* bytes;
   long size;
@@ -881,6 +976,8 @@ int main(int argc, char** argv) {
   no_room_in_a_stream(model);
   embeddings(model);
   memory_and_callbacks(model);
+  memory_ends(model, path);
+  bad_params(model);
   model_in_memory(path);
   lf_model_release(model);
   printf("%d failures\n", failures);
