@@ -65,7 +65,7 @@ class Decoder {
   const Kernels* kernels_ = nullptr;
   Precision precision_ = Precision::f32;
   std::size_t code_width_ = 0, width_ = 0, features_ = 0, codes_ = 0;
-  const float* codebook_ = nullptr;  // in the file
+  const float* codebook_ = nullptr;
   Conv input_, hidden_, output_;
   Vector<Stage> stages_;
 };

@@ -109,7 +109,7 @@ class Generator {
   std::size_t width_ = 0, feedforward_ = 0, heads_ = 0, max_tokens_ = 0, codes_ = 0, condition_width_ = 0;
   AttentionMode mode_ = AttentionMode::full;
   float epsilon_ = 0, head_epsilon_ = 0;
-  WeightMatrix table_, positions_;  // in the file
+  WeightMatrix table_, positions_;
   const float* no_condition_ = nullptr;
   Linear condition_;
   Vector<Layer> layers_;

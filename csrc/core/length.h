@@ -40,7 +40,7 @@ class LengthPredictor {
   const Kernels* kernels_ = nullptr;
   std::size_t condition_width_ = 0, hidden_ = 0, max_tokens_ = 0;
   float epsilon_ = 0;
-  NormWeights first_norm_, second_norm_;  // in the file
+  NormWeights first_norm_, second_norm_;
   Linear first_, second_, logits_;
 };
 

@@ -25,12 +25,51 @@ Precision latent_precision(Precision precision) noexcept {
   return precision == Precision::int8 ? Precision::bf16 : precision;
 }
 
+// Copies what a view shows, and lets it show the copy; only measures where the arena has no memory.
+template <class T>
+void keep(const T*& view, std::size_t bytes, Arena& arena) noexcept {
+  void* const copy = arena.take<unsigned char>(bytes);
+  if (copy != nullptr) view = static_cast<const T*>(std::memcpy(copy, view, bytes));
+}
+
+void keep(WeightMatrix& matrix, Arena& arena) noexcept {
+  keep(matrix.data, matrix.rows * matrix.columns * size_of(matrix.dtype), arena);
+  if (matrix.scale != nullptr) keep(matrix.scale, matrix.rows * sizeof(float), arena);
+}
+
+void keep(NormWeights& norm, std::size_t width, Arena& arena) noexcept {
+  keep(norm.scale, width * sizeof(float), arena);
+  keep(norm.shift, width * sizeof(float), arena);
+}
+
+// What is looked up while the model is used. All else is packed when it is loaded, so the file may go.
+void keep_tables(ModelFile& file, Arena& arena) noexcept {
+  keep(file.vocabulary, file.vocabulary_bytes, arena);
+  keep(file.mean, file.features * sizeof(float), arena);
+  keep(file.deviation, file.features * sizeof(float), arena);
+  keep(file.codebook, file.codes * file.code_width * sizeof(float), arena);
+  keep(file.text.words, arena);
+  keep(file.text.positions, arena);
+  keep(file.queries.start, file.queries.count * file.queries.width * sizeof(float), arena);
+  keep(file.queries.norm, file.queries.width, arena);
+  if (file.makes_motions) {
+    keep(file.generator.table, arena);
+    keep(file.generator.positions, arena);
+    keep(file.generator.condition.bias, 4 * file.generator.width * sizeof(float), arena);
+  }
+  if (file.predicts_lengths) {
+    keep(file.length.first_norm, file.length.hidden, arena);
+    keep(file.length.second_norm, file.length.hidden, arena);
+  }
+}
+
 }  // namespace
 
 bool Model::open(const char* path, Precision precision, const Allocator& allocator, Error& error,
                  const Kernels& kernels) noexcept {
   try {
-    return ModelFile::open(path, allocator, file_, error) && finish_loading(precision, allocator, error, kernels);
+    ModelFile file;
+    return ModelFile::open(path, allocator, file, error) && load(file, precision, allocator, error, kernels);
   } catch (const std::bad_alloc&) {
     return out_of_memory(error);
   }
@@ -39,50 +78,59 @@ bool Model::open(const char* path, Precision precision, const Allocator& allocat
 bool Model::read(const void* data, std::size_t bytes, Precision precision, const Allocator& allocator, Error& error,
                  const Kernels& kernels) noexcept {
   try {
-    return ModelFile::read(data, bytes, allocator, file_, error) &&
-           finish_loading(precision, allocator, error, kernels);
+    ModelFile file;
+    return ModelFile::read(data, bytes, allocator, file, error) && load(file, precision, allocator, error, kernels);
   } catch (const std::bad_alloc&) {
     return out_of_memory(error);
   }
 }
 
-bool Model::finish_loading(Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels) {
-  if (!file_.text.padding_is_exact || (file_.makes_motions && !file_.generator.padding_is_exact)) {
+bool Model::load(ModelFile& file, Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels) {
+  if (!file.text.padding_is_exact || (file.makes_motions && !file.generator.padding_is_exact)) {
     return fail(error, status::unsupported,
                 "this model attends to padding, as released ones do; export one with padding \"exact\"");
   }
   precision_ = precision;
   kernels_ = &kernels;
-  text_ = TextEncoder(kernels, precision, file_.text, allocator);
-  queries_ = Queries(kernels, precision, file_.queries, allocator);
-  decoder_ = Decoder(kernels, precision, file_.decoder, file_.codebook, file_.codes, allocator);
-  encoder_ = Encoder(kernels, precision, file_.encoder, allocator);
-  if (file_.makes_motions) generator_ = Generator(kernels, precision, file_.generator, allocator);
-  if (file_.predicts_lengths) length_ = LengthPredictor(kernels, file_.length, allocator);
-  if (file_.has_motion_encoder) motion_encoder_ = Encoder(kernels, precision, file_.motion_encoder, allocator);
-  if (file_.reads_motions) {
-    motion_memory_ = Linear(kernels, latent_precision(precision), stored(file_.motion.memory), allocator);
-    motion_embedding_ = Linear(kernels, precision, stored(file_.motion.embedding), allocator);
+  Arena measure;
+  keep_tables(file, measure);
+  tables_ = Buffer<unsigned char>(measure.used(), allocator);
+  Arena arena(tables_.data(), tables_.size());
+  keep_tables(file, arena);
+  codebook_ = file.codebook;
+  mean_ = file.mean;
+  deviation_ = file.deviation;
+  text_ = TextEncoder(kernels, precision, file.text, allocator);
+  queries_ = Queries(kernels, precision, file.queries, allocator);
+  decoder_ = Decoder(kernels, precision, file.decoder, file.codebook, file.codes, allocator);
+  encoder_ = Encoder(kernels, precision, file.encoder, allocator);
+  if (file.makes_motions) generator_ = Generator(kernels, precision, file.generator, allocator);
+  if (file.predicts_lengths) length_ = LengthPredictor(kernels, file.length, allocator);
+  if (file.has_motion_encoder) motion_encoder_ = Encoder(kernels, precision, file.motion_encoder, allocator);
+  if (file.reads_motions) {
+    motion_memory_ = Linear(kernels, latent_precision(precision), stored(file.motion.memory), allocator);
+    motion_embedding_ = Linear(kernels, precision, stored(file.motion.embedding), allocator);
   }
-  if (!words_.read({file_.vocabulary, file_.vocabulary_bytes}, allocator, error)) return false;
+  if (!words_.read({file.vocabulary, file.vocabulary_bytes}, allocator, error)) return false;
 
-  sizes_.max_tokens = file_.makes_motions ? file_.generator.max_tokens : file_.queries.count;
-  sizes_.max_text_tokens = file_.text.max_tokens;
-  sizes_.codes = file_.codes;
-  sizes_.features = file_.features;
-  sizes_.joints = file_.joints;
-  sizes_.condition_width = file_.text.width;
-  sizes_.embedding_width = file_.reads_motions ? file_.text.embedding_width : 0;
-  sizes_.frames_per_second = file_.frames_per_second;
-  sizes_.makes_motions = file_.makes_motions;
-  sizes_.predicts_lengths = file_.predicts_lengths;
-  sizes_.reads_motions = file_.reads_motions;
+  sizes_.max_tokens = file.makes_motions ? file.generator.max_tokens : file.queries.count;
+  sizes_.max_text_tokens = file.text.max_tokens;
+  sizes_.codes = file.codes;
+  sizes_.features = file.features;
+  sizes_.joints = file.joints;
+  sizes_.condition_width = file.text.width;
+  sizes_.embedding_width = file.reads_motions ? file.text.embedding_width : 0;
+  sizes_.frames_per_second = file.frames_per_second;
+  sizes_.makes_motions = file.makes_motions;
+  sizes_.predicts_lengths = file.predicts_lengths;
+  sizes_.reads_motions = file.reads_motions;
+  sizes_.has_motion_encoder = file.has_motion_encoder;
   return true;
 }
 
 std::size_t Model::bytes() const noexcept {
   return text_.bytes() + queries_.bytes() + generator_.bytes() + decoder_.bytes() + encoder_.bytes() +
-         motion_encoder_.bytes() + motion_memory_.bytes() + motion_embedding_.bytes() + length_.bytes();
+         motion_encoder_.bytes() + motion_memory_.bytes() + motion_embedding_.bytes() + length_.bytes() + tables_.size();
 }
 
 bool Model::read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept {
@@ -94,9 +142,9 @@ bool Model::check_pieces(const std::int32_t* pieces, std::size_t count, Error& e
     return fail(error, status::text, "the text has %zu word pieces, expected 1 to %zu", count, sizes_.max_text_tokens);
   }
   for (std::size_t i = 0; i < count; ++i) {
-    if (pieces[i] < 0 || static_cast<std::size_t>(pieces[i]) >= file_.text.words.rows) {
+    if (pieces[i] < 0 || static_cast<std::size_t>(pieces[i]) >= words_.size()) {
       return fail(error, status::text, "word piece %zu is %d, expected 0 to %zu", i, pieces[i],
-                  file_.text.words.rows - 1);
+                  words_.size() - 1);
     }
   }
   return true;
@@ -190,7 +238,7 @@ bool Model::decode(Workspace& workspace, const Executor& executor, const std::in
 
 void Model::to_units(float* features, std::size_t frames) const noexcept {
   for (std::size_t t = 0; t < frames; ++t, features += sizes_.features) {
-    for (std::size_t f = 0; f < sizes_.features; ++f) features[f] = features[f] * file_.deviation[f] + file_.mean[f];
+    for (std::size_t f = 0; f < sizes_.features; ++f) features[f] = features[f] * deviation_[f] + mean_[f];
   }
 }
 
@@ -252,7 +300,7 @@ bool Reading::begin(const Model& model, Workspace& workspace, const Executor& ex
 
 bool Reading::begin_motion(Error& error) noexcept {
   Workspace::Encoding& encoding = workspace_->encoding_;
-  const bool is_embedded = request_.embedding != nullptr, own = is_embedded && model_->file_.has_motion_encoder;
+  const bool is_embedded = request_.embedding != nullptr, own = is_embedded && model_->sizes_.has_motion_encoder;
   const std::size_t most = is_embedded ? model_->sizes_.max_tokens : workspace_->max_tokens_;
   std::size_t tokens = request_.frames / kFramesPerToken;
   if (is_embedded) tokens = std::min(tokens, most);
@@ -265,7 +313,7 @@ bool Reading::begin_motion(Error& error) noexcept {
   bool finite = true;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t f = i % width;
-    encoding.normal[i] = (request_.features[i] - model_->file_.mean[f]) / model_->file_.deviation[f];
+    encoding.normal[i] = (request_.features[i] - model_->mean_[f]) / model_->deviation_[f];
     finite = finite && std::isfinite(encoding.normal[i]);
   }
   if (!finite) return fail(error, status::not_finite, "the motion's features hold NaN or infinite values");
@@ -308,7 +356,7 @@ bool Reading::finish(Error& error) noexcept {
   if (request_.condition != nullptr) {
     model_->queries_.mean(*executor_, reading.queries, request_.condition);
   } else if (request_.ids != nullptr) {
-    if (!codebook_lookup(workspace_->latents_, request_.frames / kFramesPerToken, model_->file_.codebook,
+    if (!codebook_lookup(workspace_->latents_, request_.frames / kFramesPerToken, model_->codebook_,
                          model_->sizes_.codes, encoder_->code_width(), request_.ids)) {
       return fail(error, status::not_finite, "the motion's features are too large to be encoded");
     }
@@ -400,7 +448,7 @@ void Workspace::lay_out(const Model& model, std::size_t max_tokens, Arena& arena
   next();
   encoding_.normal = arena.take<float>(max_tokens * kFramesPerToken * sizes.features);
   encoding_.encoder = Encoder::Scratch(model.encoder_, max_tokens, arena);
-  if (model.file_.has_motion_encoder) {
+  if (model.sizes_.has_motion_encoder) {
     encoding_.motion_encoder = Encoder::Scratch(model.motion_encoder_, sizes.max_tokens, arena);
   }
   next();

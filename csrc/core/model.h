@@ -35,7 +35,7 @@ struct ModelSizes {
   std::size_t condition_width = 0;
   std::size_t embedding_width = 0;  // 0 where the model reads no motions
   float frames_per_second = 0;
-  bool makes_motions = false, predicts_lengths = false, reads_motions = false;
+  bool makes_motions = false, predicts_lengths = false, reads_motions = false, has_motion_encoder = false;
 };
 
 class Workspace;
@@ -53,16 +53,16 @@ class Model {
   bool open(const char* path, Precision precision, const Allocator& allocator, Error& error,
             const Kernels& kernels = best_kernels()) noexcept;
 
-  // The same of a file in memory, which must stay as long as the model.
+  // The same of a file in memory, which is not needed afterwards.
   bool read(const void* data, std::size_t bytes, Precision precision, const Allocator& allocator, Error& error,
             const Kernels& kernels = best_kernels()) noexcept;
 
   const ModelSizes& sizes() const noexcept { return sizes_; }
   Precision precision() const noexcept { return precision_; }
   Isa isa() const noexcept { return kernels_->isa; }
-  std::size_t bytes() const noexcept;  // of packed weights, the file not counted
-  const float* mean() const noexcept { return file_.mean; }            // (features)
-  const float* deviation() const noexcept { return file_.deviation; }  // (features)
+  std::size_t bytes() const noexcept;  // of packed weights and tables
+  const float* mean() const noexcept { return mean_; }            // (features)
+  const float* deviation() const noexcept { return deviation_; }  // (features)
 
   // What follows returns false, with a sentence, for input out of range and for a part that the model lacks.
 
@@ -104,13 +104,14 @@ class Model {
   friend class Reading;
   friend class Generation;
 
-  bool finish_loading(Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels);
+  bool load(ModelFile& file, Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels);
   bool read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept;
   bool check_known(const std::int64_t* ids, std::size_t tokens, Error& error) const noexcept;
   bool check_pieces(const std::int32_t* pieces, std::size_t count, Error& error) const noexcept;
   void to_units(float* features, std::size_t frames) const noexcept;
 
-  ModelFile file_;
+  Buffer<unsigned char> tables_;  // of the file, what the members look up
+  const float *codebook_ = nullptr, *mean_ = nullptr, *deviation_ = nullptr;
   ModelSizes sizes_;
   Precision precision_ = Precision::f32;
   const Kernels* kernels_ = &best_kernels();

@@ -56,7 +56,7 @@ class TextEncoder {
   Precision precision_ = Precision::f32;
   std::size_t width_ = 0, heads_ = 0, feedforward_ = 0, max_tokens_ = 0;
   float epsilon_ = 0;
-  WeightMatrix words_, positions_;  // in the file
+  WeightMatrix words_, positions_;
   Vector<Layer> layers_;
   Linear memory_, embedding_;
 };
@@ -106,7 +106,7 @@ class Queries {
   Precision precision_ = Precision::f32;
   std::size_t count_ = 0, width_ = 0, heads_ = 0, feedforward_ = 0, cross_attentions_ = 0;
   float epsilon_ = 0;
-  const float* start_ = nullptr;  // in the file, as are the norms
+  const float* start_ = nullptr;
   NormWeights norm_;
   Vector<Layer> layers_;
 };

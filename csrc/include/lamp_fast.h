@@ -148,7 +148,7 @@ LF_API lf_status lf_model_params_init(lf_model_params* params);
  */
 LF_API lf_status lf_model_load(const char* path, const lf_model_params* params, lf_model** model, lf_error* error);
 
-/* The same from memory, such as a file in an engine's own archive. The bytes must stay until the model is freed. */
+/* The same from memory, such as a file in an engine's own archive. The bytes are not needed afterwards. */
 LF_API lf_status lf_model_load_memory(const void* data, uint64_t bytes, const lf_model_params* params, lf_model** model,
                                       lf_error* error);
 

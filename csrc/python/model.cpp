@@ -77,7 +77,6 @@ class NativeModel {
     Error error;
     bool loaded;
     if (py::isinstance<py::bytes>(source)) {
-      memory_ = source;
       char* data;
       py::ssize_t size;
       if (PyBytes_AsStringAndSize(source.ptr(), &data, &size) != 0) throw py::error_already_set();
@@ -370,7 +369,6 @@ class NativeModel {
                           " features, expected " + std::to_string(sizes().features));
   }
 
-  py::object memory_;  // that the model reads
   Model model_;
   Executor executor_;
   std::mutex mutex_;
@@ -391,7 +389,7 @@ void bind_model(pybind11::module_& module) {
            py::arg("precision") = "f32", py::arg("threads") = 1, py::arg("isa") = "")
       .def_property_readonly("isa", &NativeModel::isa)
       .def_property_readonly("threads", &NativeModel::threads)
-      .def_property_readonly("bytes", &NativeModel::bytes, "of memory held, the file not counted")
+      .def_property_readonly("bytes", &NativeModel::bytes, "of memory held")
       .def_property_readonly("workspace_bytes", &NativeModel::workspace_bytes, "of memory for each call at a time")
       .def("condition", &NativeModel::condition, py::arg("pieces"), py::arg("lengths"),
            "word pieces (B, L) int64, lengths (B,) int64 -> the generator's condition (B, D) float32.")

@@ -50,9 +50,52 @@ void edges_are_decoded_and_left_out() {
   expect(!generation.begin(model, small, executor, request, error), "a workspace too small for edges");
 }
 
+// Weights are packed, tables copied: what the bytes become later is nobody's concern.
+void a_loaded_model_needs_no_file() {
+  const std::vector<unsigned char> other = lf::tiny_model();
+  lf::Buffer<unsigned char> file(other.size(), lf::system_allocator());  // aligned, so that it is read where it lies
+  std::memcpy(file.data(), other.data(), other.size());
+  lf::Model model, kept;
+  lf::Error error;
+  expect(model.read(file.data(), file.size(), lf::Precision::f32, lf::system_allocator(), error), error.text);
+  expect(kept.read(other.data(), other.size(), lf::Precision::f32, lf::system_allocator(), error), error.text);
+  std::memset(file.data(), 0xff, file.size());
+  const lf::Executor executor;
+  const char prompt[] = "a person walks";
+  const std::size_t width = model.sizes().features, most = model.sizes().max_tokens;
+  const std::vector<float> motion(12 * width, 0.1f);
+  std::vector<float> results[2];
+  std::vector<std::int64_t> ids[2];
+  for (const lf::Model* each : {&model, &kept}) {
+    lf::Workspace workspace;
+    expect(workspace.create(*each, {}, lf::system_allocator(), error), error.text);
+    lf::GenerationRequest request;
+    request.text = prompt;
+    request.text_bytes = sizeof prompt - 1;
+    request.tokens = most;
+    lf::Generation generation;
+    expect(generation.begin(*each, workspace, executor, request, error), error.text);
+    while (generation.advance()) {
+    }
+    std::vector<float>& result = results[each == &kept];
+    result.assign(generation.features(), generation.features() + 4 * most * width);
+    std::size_t tokens = 0;
+    expect(each->length(workspace, executor, generation.condition(), tokens, error), error.text);
+    std::vector<float> embeddings(2 * each->sizes().embedding_width);
+    expect(each->embed_text(workspace, executor, prompt, sizeof prompt - 1, embeddings.data(), error), error.text);
+    expect(each->embed_motion(workspace, executor, motion.data(), 12,
+                              embeddings.data() + each->sizes().embedding_width, error), error.text);
+    result.insert(result.end(), embeddings.begin(), embeddings.end());
+    ids[each == &kept].assign(3, static_cast<std::int64_t>(tokens));
+    expect(each->encode(workspace, executor, motion.data(), 8, ids[each == &kept].data(), error), error.text);
+  }
+  expect(results[0] == results[1] && ids[0] == ids[1], "the same without the file");
+}
+
 }  // namespace
 
 int main() {
+  a_loaded_model_needs_no_file();
   edges_are_decoded_and_left_out();
   return failures == 0 ? 0 : 1;
 }

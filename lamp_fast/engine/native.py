@@ -43,13 +43,13 @@ class NativeModels:
     def __init__(self, lamp: Lamp, precision: Precision):
         from .. import _native
 
-        self._file, self._num_codes = native_bytes(lamp), lamp.config.generator.num_codes
+        self._num_codes = lamp.config.generator.num_codes
         numbers = "int8" if precision.weights == "int8" else _PRECISIONS[precision.dtype]
-        self._model = _native.Model(self._file, numbers, torch.get_num_threads())
+        self._model = _native.Model(native_bytes(lamp), numbers, torch.get_num_threads())
 
     @property
     def nbytes(self) -> int:
-        return self._model.bytes + len(self._file)
+        return self._model.bytes
 
     @property
     def isa(self) -> str:
