@@ -17,7 +17,8 @@ test: .venv/dev
 	$(BIN)/ruff check
 	npm install --silent --no-package-lock --prefix tests/browser || \
 		echo "no npm packages: tests of our files in three.js and the Khronos validator will skip"
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/ctest -G Ninja
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/ctest -G Ninja \
+		"-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python"
 	$(BIN)/cmake --build build/ctest
 	$(BIN)/lamp-fast export native lamp-mini build/lamp-mini.safetensors
 	LAMP_FAST_NATIVE_MODEL="$(CURDIR)/build/lamp-mini.safetensors" $(BIN)/ctest --test-dir build/ctest --output-on-failure

@@ -11,7 +11,7 @@ import torch
 from measure import Case, NotHere, Plan
 from models import CONFIGS, WORDS_OF_A_PROMPT, new_prompts, random_lamp
 from torch import Tensor
-from ways import Asked, CompiledGraph, Eager, Engine, NativeCuda, Released, Way
+from ways import Asked, CompiledGraph, Eager, Engine, Released, Way
 
 from lamp_fast import native_cuda
 from lamp_fast.profiling.peaks import device_peaks
@@ -73,10 +73,12 @@ def build(model: str, batch: int, steps: int, new: bool) -> Case:
     if device.type == "cpu":
         ways["engine fp32"] = Engine(lamp, batch, steps, torch.float32)
     if device.type == "cuda":
-        if not new and native_cuda.why_not() is None:
-            ways["native bf16"] = NativeCuda(lamp, batch, steps, False)
+        if native_cuda.why_not() is None:
+            ways["native bf16"] = Engine(lamp, batch, steps, torch.bfloat16, backend="native")
             if torch.cuda.get_device_capability() >= (9, 0):
-                ways["native bf16 pdl"] = NativeCuda(lamp, batch, steps, True)
+                ways["native bf16 pdl"] = Engine(
+                    lamp, batch, steps, torch.bfloat16, backend="native", dependent_launch=True
+                )
         ways["compile + graph"] = CompiledGraph(lamp, batch, steps, new)
     random = torch.Generator(device).manual_seed(1)
     condition = torch.randn(batch, config.generator.condition_dim, generator=random, device=device)

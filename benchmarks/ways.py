@@ -5,7 +5,7 @@ slow it down: the noise is drawn before, a batch is decoded at once, and no step
 eager bf16: lamp_fast.models in bfloat16, both branches of the guidance in one batch.
 compile + graph: the same under torch.compile, all steps and the decoder in one CUDA graph; noise drawn before as well.
 engine: lamp_fast.engine, which goes on to joints; on a GPU one graph, its kernels in Triton.
-native: csrc/cuda, one graph, which goes on to joints. With pdl its kernels are dependent launches.
+native: the engine on csrc/cuda, from the condition to joints one graph. With pdl its kernels are dependent launches.
 With a new prompt its text goes in front, in each way's own precision; the released way reads it by our float32 model.
 """
 
@@ -23,7 +23,6 @@ from torch import Tensor
 
 from lamp_fast.backend import use_backend
 from lamp_fast.engine import LampEngine
-from lamp_fast.engine.native_cuda import CudaGenerator
 from lamp_fast.kernels.decode_step import decode_step_ref
 from lamp_fast.kernels.philox import philox_uniform_ref
 from lamp_fast.models.decoding import DecodingOptions, generate
@@ -117,9 +116,11 @@ class Eager:
 
 
 @cache
-def engine_of(lamp: Lamp, dtype: torch.dtype, weights: Numbers | None = None, backend: str | None = None) -> LampEngine:
+def engine_of(
+    lamp: Lamp, dtype: torch.dtype, weights: Numbers | None, backend: str | None, dependent_launch: bool
+) -> LampEngine:
     with nullcontext() if backend is None else use_backend(backend):
-        return LampEngine(lamp, dtype=dtype, weights=weights)
+        return LampEngine(lamp, dtype=dtype, weights=weights, dependent_launch=dependent_launch)
 
 
 class Engine:
@@ -131,8 +132,10 @@ class Engine:
         dtype: torch.dtype,
         weights: Numbers | None = None,
         backend: str | None = None,
+        dependent_launch: bool = False,
     ):
-        self.lamp, self.steps, self.dtype, self.backend = lamp, steps, dtype, backend
+        self.lamp, self.steps, self.dtype = lamp, steps, dtype
+        self.how = backend, dependent_launch
         self.numbers = dtype, weights
         self.lengths = [lamp.config.generator.max_tokens] * batch
         self.checks = {"float32": (lambda asked: self._run(asked, steps, torch.float32)[0], steps)}
@@ -145,33 +148,9 @@ class Engine:
     def _run(
         self, asked: Asked, steps: int, dtype: torch.dtype, weights: Numbers | None = None
     ) -> tuple[Tensor, Tensor]:
-        options, engine = DecodingOptions(steps, GUIDANCE), engine_of(self.lamp, dtype, weights, self.backend)
+        options, engine = DecodingOptions(steps, GUIDANCE), engine_of(self.lamp, dtype, weights, *self.how)
         motions = engine.generate(asked, self.lengths, options, seed=SEED)
         return motions.tokens, motions.features
-
-
-class NativeCuda:
-    dtype = torch.bfloat16
-
-    def __init__(self, lamp: Lamp, batch: int, steps: int, dependent_launch: bool):
-        config, device = lamp.config.generator, lamp.device
-        self.lamp, self.steps = lamp, steps
-        self.generator = CudaGenerator(lamp, self.dtype, dependent_launch)
-        exact = CudaGenerator(lamp, torch.float32)
-        lengths = torch.full((batch,), config.max_tokens, device=device)
-        ids = torch.full((batch, config.max_tokens), config.mask_id, device=device)
-        self.request = ids, lengths, torch.full_like(lengths, SEED), torch.arange(batch, device=device)
-        self.checks = {
-            "float32": (lambda asked: exact.draw(*self._asked(asked, steps)), steps),
-            "one step": (lambda asked: self.generator.draw(*self._asked(asked, 1)), 1),
-        }
-
-    def __call__(self, asked: Asked) -> tuple[Tensor, Tensor]:
-        made = self.generator.make(*self._asked(asked, self.steps))
-        return made["tokens"], made["features"]
-
-    def _asked(self, asked: Asked, steps: int) -> tuple:
-        return DecodingOptions(steps, GUIDANCE), condition_of(self.lamp, asked), *self.request
 
 
 class CompiledGraph:

@@ -1,5 +1,16 @@
 """The one exception a caller has to know."""
 
+from collections.abc import Callable
+from typing import Any
+
 
 class LampError(ValueError):
     """Input that cannot be used. The message is one sentence: what was wrong, what was expected, what to do."""
+
+
+def call_native(function: Callable[..., Any], *arguments) -> Any:
+    """What a function of the native core makes of the arguments; it refuses them with a `LampError`."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise LampError(str(error)) from error

@@ -55,54 +55,33 @@ def codebook_lookup(x: Tensor, codebook: Tensor, precision: str = "ieee") -> Ten
     return indices
 
 
-def decode_step(
-    logits: Tensor,
-    unconditional_logits: Tensor | None,
-    ids: Tensor,
-    next_count: Tensor,
-    seeds: Tensor,
-    samples: Tensor,
-    noise: Tensor | None,
-    step: int,
-    guidance_scale: float,
-    temperature: float,
-    top_k: int,
-) -> tuple[Tensor, Tensor]:
-    """As `decode_step_ref`, but for the rounding of logarithms and of the softmax's sum."""
+def decode_step(*arguments) -> tuple[Tensor, Tensor]:
+    """As `decode_step_ref`, all arguments by position, but for the rounding of logarithms and of the softmax's sum."""
     from . import _native
 
-    numbers = logits.dtype if logits.dtype in (torch.float32, torch.bfloat16) else torch.float32
+    *tensors, step, guidance_scale, temperature, top_k = arguments
+    numbers = tensors[0].dtype if tensors[0].dtype in (torch.float32, torch.bfloat16) else torch.float32
+    dtypes = numbers, numbers, *[torch.int64] * 4, torch.float32
     given = [
         None if tensor is None else tensor.detach().to(dtype).contiguous()
-        for tensor, dtype in (
-            (logits, numbers),
-            (unconditional_logits, numbers),
-            (ids, torch.int64),
-            (next_count, torch.int64),
-            (seeds, torch.int64),
-            (samples, torch.int64),
-            (noise, torch.float32),
-        )
+        for tensor, dtype in zip(tensors, dtypes, strict=True)
     ]
-    scores, plain, *rest = map(address, given)
-    out_ids, confidence = torch.empty_like(given[2]), torch.empty(ids.shape, device=ids.device)
+    logits, plain, ids, *rest = given
+    out_ids, confidence = torch.empty_like(ids), torch.empty(ids.shape, device=ids.device)
     arrivals = torch.zeros(len(ids), dtype=torch.int32, device=ids.device)
     with stream_of(logits) as stream:
         _native.cuda.decode_step(
-            scores,
-            plain,
+            *map(address, (logits, plain)),
             str(numbers).removeprefix("torch."),
             *ids.shape,
             logits.shape[-1],
             logits.shape[1],
             step,
-            *rest,
+            *map(address, (ids, *rest)),
             guidance_scale,
             temperature,
             top_k,
-            address(out_ids),
-            address(confidence),
-            address(arrivals),
+            *map(address, (out_ids, confidence, arrivals)),
             stream,
         )
     return out_ids, confidence

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from . import native_cuda
 from .backend import Backend, current_backend, triton_is_interpreted
-from .errors import LampError
+from .errors import LampError, call_native
 from .kernels.codebook_lookup import PRECISIONS, codebook_lookup_ref
 from .kernels.codebook_sums import codebook_sums_ref
 from .kernels.conv1d import conv1d_ref
@@ -60,7 +60,8 @@ class Operator:
 
     reference: `<name>_ref`, also the shapes of its results in a compiled graph.
     triton: whether `<name>_triton` stands in the file beside the reference, whose name ends in `_triton`.
-    native: the implementation for tensors of the CPU on backend native; native_cuda: for tensors of a GPU.
+    native: the implementation for tensors of the CPU on backend native; native_cuda: for tensors of a GPU. Both get all
+        arguments by position, in the reference's order.
     check: raises LampError for arguments that do not fit.
     uncovered: says in words why a call is beyond the kernel, or None.
     differentiable: whether models train through it; then gradients and compiled graphs take the reference.
@@ -139,6 +140,10 @@ class Operator:
         if choice.backend not in self._logged:
             self._logged.add(choice.backend)
             logger.info("%s runs on %s: %s", self.name, choice.backend, choice.reason)
+        if choice.backend is Backend.NATIVE:
+            given = self.__signature__.bind(*args, **kwargs)
+            given.apply_defaults()
+            args, kwargs = given.args, {}
         return choice.implementation(*args, **kwargs)
 
 
@@ -169,25 +174,18 @@ def _check_codebooks(x: Tensor, codebooks: Tensor) -> None:
         )
 
 
-def _native_codebook_lookup(x: Tensor, codebook: Tensor, precision: str = "ieee") -> Tensor:
+def _native_codebook_lookup(x: Tensor, codebook: Tensor, precision: str) -> Tensor:
     from . import _native
 
-    try:
-        found = _native.codebook_lookup(x.detach().float(), codebook.detach().float(), torch.get_num_threads())
-    except ValueError as error:
-        raise LampError(str(error)) from error
-    return torch.from_numpy(found)
+    arguments = x.detach().float(), codebook.detach().float(), torch.get_num_threads()
+    return torch.from_numpy(call_native(_native.codebook_lookup, *arguments))
 
 
 def _native_residual_codebook_lookup(x: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
     from . import _native
 
-    try:
-        codes, quantized = _native.residual_codebook_lookup(
-            x.detach().float(), codebooks.detach().float(), torch.get_num_threads()
-        )
-    except ValueError as error:
-        raise LampError(str(error)) from error
+    arguments = x.detach().float(), codebooks.detach().float(), torch.get_num_threads()
+    codes, quantized = call_native(_native.residual_codebook_lookup, *arguments)
     return torch.from_numpy(codes), torch.from_numpy(quantized)
 
 
@@ -197,26 +195,11 @@ def _native_philox_uniform(seeds: Tensor, samples: Tensor, step: int, num_positi
     return torch.from_numpy(_native.philox_uniform(seeds, samples, step, num_positions, num_codes))
 
 
-def _native_decode_step(
-    logits: Tensor,
-    unconditional_logits: Tensor | None,
-    ids: Tensor,
-    next_count: Tensor,
-    seeds: Tensor,
-    samples: Tensor,
-    noise: Tensor | None,
-    step: int,
-    guidance_scale: float,
-    temperature: float,
-    top_k: int,
-) -> tuple[Tensor, Tensor]:
+def _native_decode_step(*arguments) -> tuple[Tensor, Tensor]:
     from . import _native
 
-    given = (tensor if tensor is None else tensor.float() for tensor in (logits, unconditional_logits, noise))
-    logits, unconditional_logits, noise = given
-    ids, confidence = _native.decode_step(
-        logits, unconditional_logits, ids, next_count, seeds, samples, noise, step, guidance_scale, temperature, top_k
-    )
+    given = (a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments)
+    ids, confidence = _native.decode_step(*given)
     return torch.from_numpy(ids), torch.from_numpy(confidence)
 
 

@@ -38,6 +38,7 @@ struct Recover {
   const std::int64_t* lengths;  // (samples,) in tokens
   float* features;              // (samples, frames, width), zeros at and beyond a length
   float* joints;                // (samples, frames, num_joints, 3), the same
+  float* track;                 // (samples, 3, frames): half the yaw, and the root's x and z
   int stride, frames, frames_of_token, width, num_joints;
 };
 
@@ -65,9 +66,9 @@ LF_DEVICE Turned turn(float w, float y, float x, float z) {
   return {x + 2 * (w * across_x + y * across_z), z + 2 * (w * across_z - y * across_x)};
 }
 
-// One block a sample. Shared memory: half the yaw, and the root's x and z, of each frame.
+// One block a sample.
 LF_KERNEL(kThreads) recover_kernel(const Recover p) {
-  float* const half = reinterpret_cast<float*>(shared_memory());
+  float* const half = p.track + static_cast<std::size_t>(block_x()) * 3 * p.frames;
   float* const root_x = half + p.frames;
   float* const root_z = root_x + p.frames;
   wait_for_previous_kernel();
@@ -167,10 +168,10 @@ bool Decoding::create(const Decoder& decoder, int samples, int tokens, Error& er
   decoder_ = &decoder, samples_ = samples, tokens_ = tokens, stages_ = static_cast<int>(decoder.stages.size());
   const std::size_t rows = static_cast<std::size_t>(samples) * frames();
   const std::size_t element = decoder.numbers == Numbers::bf16 ? 2 : 4;
-  bytes_ = 0;
+  std::size_t bytes = 0;
   const auto reserve = [&](std::size_t& at, std::size_t count, std::size_t size) {
-    at = bytes_;
-    bytes_ = (bytes_ + count * size + kAlign - 1) / kAlign * kAlign;
+    at = bytes;
+    bytes = (bytes + count * size + kAlign - 1) / kAlign * kAlign;
   };
   reserve(gathered_, static_cast<std::size_t>(samples) * tokens * decoder.code_stride, element);
   for (std::size_t& at : x_) reserve(at, rows * decoder.width_stride, element);
@@ -178,8 +179,9 @@ bool Decoding::create(const Decoder& decoder, int samples, int tokens, Error& er
   reserve(raw_, rows * decoder.feature_stride, 4);
   reserve(features_, rows * decoder.features, 4);
   reserve(joints_, rows * decoder.joints * 3, 4);
-  return count_processors(processors_, error) && memory_.allocate(bytes_, error) &&
-         clear(memory_.at<void>(0), bytes_, nullptr, error) && synchronize(nullptr, error);
+  reserve(track_, rows * 3, 4);
+  return count_processors(processors_, error) && memory_.allocate(bytes, error) &&
+         clear(memory_.at<void>(0), bytes, nullptr, error) && synchronize(nullptr, error);
 }
 
 bool Decoding::enqueue(const std::int64_t* ids, const std::int64_t* lengths, void* stream, bool dependent,
@@ -234,13 +236,13 @@ bool Decoding::stages(const std::int64_t* ids, const std::int64_t* lengths, void
                         lengths,
                         memory_.at<float>(features_),
                         memory_.at<float>(joints_),
+                        memory_.at<float>(track_),
                         d.feature_stride,
                         frames(),
                         rate,
                         d.features,
                         d.joints};
-  const Launch whole{
-      {static_cast<unsigned>(samples_), 1, 1}, kThreads, 3 * sizeof(float) * frames(), stream, dependent};
+  const Launch whole{{static_cast<unsigned>(samples_), 1, 1}, kThreads, 0, stream, dependent};
   return launch(recover_kernel, whole, error, recover);
 }
 

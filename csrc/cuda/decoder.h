@@ -47,7 +47,7 @@ class Decoding {
   int frames() const { return tokens_ << stages_; }                       // of a sample
   const float* features() const { return memory_.at<float>(features_); }  // (samples, frames, features)
   const float* joints() const { return memory_.at<float>(joints_); }      // (samples, frames, joints, 3)
-  std::size_t bytes() const { return bytes_; }
+  std::size_t bytes() const { return memory_.bytes(); }
 
  private:
   template <typename Element>
@@ -55,7 +55,7 @@ class Decoding {
 
   const Decoder* decoder_ = nullptr;
   int samples_ = 0, tokens_ = 0, stages_ = 0, processors_ = 1;
-  std::size_t bytes_ = 0, gathered_ = 0, x_[2] = {}, hidden_ = 0, raw_ = 0, features_ = 0, joints_ = 0;
+  std::size_t gathered_ = 0, x_[2] = {}, hidden_ = 0, raw_ = 0, features_ = 0, joints_ = 0, track_ = 0;
   Memory memory_;
 };
 

@@ -49,7 +49,7 @@ begin_kernel(const Begin p) {
         1 + static_cast<std::int32_t>(p.pads_are_hidden ? length : p.positions);
   }
   p.token_lengths[sample] = length;
-  p.seeds_of[sample] = p.seeds[sample];
+  p.seeds_of[sample] = p.seeds != nullptr ? p.seeds[sample] : 0;
   p.counters[sample] = p.samples_of != nullptr ? p.samples_of[sample] : sample;
   p.arrivals[sample] = 0;
   if (sample == 0) *p.stored_options = p.options;

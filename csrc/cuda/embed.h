@@ -12,7 +12,7 @@ struct Begin {
   const float* condition = nullptr;          // (samples, condition_width)
   const std::int64_t* known = nullptr;       // (samples, positions): `codes` where a code is wanted; null: everywhere
   const std::int64_t* lengths = nullptr;     // (samples,), clamped to 1 .. positions; null: positions
-  const std::int64_t* seeds = nullptr;       // (samples,)
+  const std::int64_t* seeds = nullptr;       // (samples,); null: 0
   const std::int64_t* samples_of = nullptr;  // (samples,); null: 0, 1, ...
   DecodeOptions options;
 

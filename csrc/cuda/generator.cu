@@ -80,20 +80,21 @@ bool Generator::create(const GeneratorWeights& weights, Numbers wanted, Error& e
 }
 
 bool Plan::create(const Generator& generator, const Decoder* decoder, const PlanShape& shape, Error& error) {
-  const auto limited = [&](const char* name, int value, int most) {
-    return (value >= 1 && value <= most) ||
-           fail(error, status::invalid_argument, "%s is %d; it must be 1 to %d.", name, value, most);
+  const auto limited = [&](const char* name, int value, int least, int most) {
+    return (value >= least && value <= most) ||
+           fail(error, status::invalid_argument, "%s is %d; it must be %d to %d.", name, value, least, most);
   };
-  if (!limited("samples", shape.samples, 32767) || !limited("tokens", shape.tokens, generator.max_tokens) ||
-      !limited("steps", shape.steps, 4096)) {
+  const bool draws = shape.steps != 0;
+  if (!limited("samples", shape.samples, 1, 32767) ||
+      !limited("tokens", shape.tokens, 1, draws ? generator.max_tokens : kMostRows) ||
+      !limited("steps", shape.steps, decoder != nullptr ? 0 : 1, 4096)) {
     return false;
   }
   generator_ = &generator, decoder_ = decoder;
   shape_ = shape;
   branches_ = shape.guided ? 2 : 1;
   const std::size_t samples = shape.samples, tokens = shape.tokens, steps = shape.steps, all = samples * branches_;
-  const std::size_t rows = all * (tokens + 1);
-  if (rows > kMostRows) {
+  if (all * (tokens + 1) > kMostRows) {
     return fail(error, status::invalid_argument, "%d samples of %d tokens are too many for one request; give fewer.",
                 shape.samples, shape.tokens);
   }
@@ -109,11 +110,12 @@ bool Plan::create(const Generator& generator, const Decoder* decoder, const Plan
   }
 
   const std::size_t element = generator.numbers == Numbers::bf16 ? 2 : 4;
-  bytes_ = 0;
+  std::size_t bytes = 0;
   const auto reserve = [&](std::size_t& at, std::size_t count, std::size_t size) {
-    at = bytes_;
-    bytes_ = (bytes_ + count * size + kAlign - 1) / kAlign * kAlign;
+    at = bytes;
+    bytes = (bytes + count * size + kAlign - 1) / kAlign * kAlign;
   };
+  const std::size_t rows = draws ? all * (tokens + 1) : 0, most_masked = draws ? all * tokens : 0;
   const std::size_t segments = static_cast<std::size_t>(generator.width + kSegment - 1) / kSegment;
   reserve(schedule_, schedule.size(), 4);
   reserve(options_, 1, sizeof(DecodeOptions));
@@ -136,13 +138,13 @@ bool Plan::create(const Generator& generator, const Decoder* decoder, const Plan
     reserve(streams_[i], rows * generator.stream_stride, element);
     reserve(segments_[i], rows * segments, sizeof(Pair));
   }
-  reserve(dense_, all * tokens * generator.stream_stride, element);
-  reserve(dense_segments_, all * tokens * segments, sizeof(Pair));
-  reserve(logits_, all * tokens * generator.logits_stride, 4);
+  reserve(dense_, most_masked * generator.stream_stride, element);
+  reserve(dense_segments_, most_masked * segments, sizeof(Pair));
+  reserve(logits_, most_masked * generator.logits_stride, 4);
 
   // Cleared, because what fills rows up is never written.
-  return find_device(error) && count_processors(processors_, error) && memory_.allocate(bytes_, error) &&
-         clear(memory_.at<void>(0), bytes_, nullptr, error) &&
+  return find_device(error) && count_processors(processors_, error) && memory_.allocate(bytes, error) &&
+         clear(memory_.at<void>(0), bytes, nullptr, error) &&
          copy(memory_.at<void>(schedule_), schedule.data(), schedule.size() * 4, nullptr, error) &&
          synchronize(nullptr, error) &&
          (decoder == nullptr || decoding_.create(*decoder, shape.samples, shape.tokens, error)) &&
@@ -152,7 +154,7 @@ bool Plan::create(const Generator& generator, const Decoder* decoder, const Plan
                for (int index = 0; good && index < shape_.steps; ++index) good = this->step(index, stream, error);
                if (good && decoder_ != nullptr) {
                  good = decoding_.enqueue(ids_before(shape_.steps), memory_.at<std::int64_t>(token_lengths_), stream,
-                                          shape_.dependent_launch, error);
+                                          shape_.dependent_launch && shape_.steps > 0, error);
                }
                return good;
              },
@@ -164,7 +166,8 @@ bool Plan::begin(const Begin& request, void* stream, Error& error) {
   const Generator& g = *generator_;
   p.samples = shape_.samples, p.positions = shape_.tokens, p.codes = g.codes, p.steps = shape_.steps,
   p.branches = branches_;
-  p.condition_width = g.condition_width, p.condition_stride = g.linears[g.condition].inner;
+  p.condition_width = g.condition_width;
+  p.condition_stride = shape_.steps > 0 ? g.linears[g.condition].inner : 0;
   p.pads_are_hidden = g.padding_is_exact;
   p.schedule = memory_.at<std::int32_t>(schedule_);
   p.stored_condition = memory_.at<void>(stored_condition_);
@@ -182,8 +185,11 @@ bool Plan::begin(const Begin& request, void* stream, Error& error) {
 
 bool Plan::launch(const Begin& request, const Results& results, void* stream, Error& error) {
   const DecodeOptions& options = request.options;
-  if (request.condition == nullptr || request.seeds == nullptr) {
+  if (shape_.steps > 0 && (request.condition == nullptr || request.seeds == nullptr)) {
     return fail(error, status::invalid_argument, "A request needs a condition and seeds.");
+  }
+  if (shape_.steps == 0 && request.known == nullptr) {
+    return fail(error, status::invalid_argument, "A request without steps needs known tokens.");
   }
   if (decoder_ == nullptr && (results.features != nullptr || results.joints != nullptr)) {
     return fail(error, status::invalid_argument, "The plan ends with tokens; make one that decodes.");

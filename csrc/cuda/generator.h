@@ -47,7 +47,7 @@ struct Results {
 };
 
 struct PlanShape {
-  int samples = 1, tokens = 1, steps = 10;
+  int samples = 1, tokens = 1, steps = 10;  // no steps: given tokens are decoded, and there may be any number of them
   bool guided = true;
   bool dependent_launch = false;  // kernels begin before those in front of them end (compute capability 9.0 and up)
 };
@@ -61,7 +61,7 @@ class Plan {
   // Behind what the stream holds. Only pointers and options of the caller's part of `request` are read.
   bool launch(const Begin& request, const Results& results, void* stream, Error& error);
 
-  std::size_t bytes() const { return bytes_ + decoding_.bytes(); }
+  std::size_t bytes() const { return memory_.bytes() + decoding_.bytes(); }
   int codes() const { return generator_->codes; }
 
   // The pieces of it, for tests: `begin`, then the steps in turn. Logits are (branches, samples, limit, codes) in rows
@@ -84,7 +84,6 @@ class Plan {
   PlanShape shape_;
   int branches_ = 1, processors_ = 1;
   std::vector<int> limits_;
-  std::size_t bytes_ = 0;
   std::size_t schedule_ = 0, options_ = 0, ids_[2] = {}, token_lengths_ = 0, row_lengths_ = 0, seeds_ = 0,
               counters_ = 0, next_counts_ = 0, rows_ = 0, arrivals_ = 0, confidence_ = 0, stored_condition_ = 0,
               conditions_ = 0, embedded_ = 0, qkv_ = 0, attended_ = 0, hidden_ = 0, streams_[2] = {}, segments_[2] = {},

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <memory>
 #include <new>
 
 #include "../include/lamp_fast_cuda.h"
@@ -67,13 +68,11 @@ bool create(lf::ModelFile& file, std::int32_t numbers, lf_cuda_generator** gener
   if (!file.makes_motions) {
     return fail(error, status::unsupported, "This model file has no generator; export a model that makes motions.");
   }
-  lf_cuda_generator* const made = new lf_cuda_generator;
+  std::unique_ptr<lf_cuda_generator> made(new lf_cuda_generator);
   const cuda::Numbers wanted = numbers == LF_CUDA_BFLOAT16 ? cuda::Numbers::bf16 : cuda::Numbers::f32;
-  if (!made->generator.create(file.generator, wanted, error) || !made->decoder.create(file, wanted, error)) {
-    delete made;
+  if (!made->generator.create(file.generator, wanted, error) || !made->decoder.create(file, wanted, error))
     return false;
-  }
-  *generator = made;
+  *generator = made.release();
   return true;
 }
 
@@ -176,6 +175,7 @@ int32_t lf_cuda_generator_get_info(const lf_cuda_generator* generator, lf_cuda_g
     info->features = generator->decoder.features;
     info->joints = generator->decoder.joints;
     info->frames_of_token = 1 << generator->decoder.stages.size();
+    info->bytes = generator->generator.memory.bytes() + generator->decoder.memory.bytes();
     return true;
   });
 }
@@ -184,15 +184,12 @@ int32_t lf_cuda_generator_prepare(const lf_cuda_generator* generator, const lf_c
                                   lf_cuda_plan** plan, lf_cuda_error* error) {
   return guarded(error, [=](Error& e) {
     if (!present("generator", generator, e) || !present("plan", plan, e) || !fits(params, e)) return false;
-    lf_cuda_plan* const made = new lf_cuda_plan;
+    std::unique_ptr<lf_cuda_plan> made(new lf_cuda_plan);
     const cuda::PlanShape shape{params->samples, params->tokens, params->steps, params->guided != 0,
                                 params->dependent_launch != 0};
     const cuda::Decoder* const decoder = params->decodes != 0 ? &generator->decoder : nullptr;
-    if (!made->plan.create(generator->generator, decoder, shape, e)) {
-      delete made;
-      return false;
-    }
-    *plan = made;
+    if (!made->plan.create(generator->generator, decoder, shape, e)) return false;
+    *plan = made.release();
     return true;
   });
 }

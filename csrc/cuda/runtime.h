@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "device.h"
 #include "error.h"
@@ -55,6 +56,12 @@ inline bool count_processors(int& count, Error& error) {
          succeeded(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "be asked", error);
 }
 
+// Whether the code that runs here has wait_for_previous_kernel: not what the driver makes of older PTX.
+inline bool waits(const void* function) {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, function) == cudaSuccess && attributes.ptxVersion >= 90;
+}
+
 template <typename... Arguments>
 bool launch(void (*kernel)(Arguments...), const Launch& how, Error& error, Arguments... arguments) {
   const void* function = reinterpret_cast<const void*>(kernel);
@@ -73,7 +80,7 @@ bool launch(void (*kernel)(Arguments...), const Launch& how, Error& error, Argum
   config.dynamicSmemBytes = how.shared_bytes;
   config.stream = static_cast<cudaStream_t>(how.stream);
   config.attrs = &attribute;
-  config.numAttrs = how.dependent ? 1 : 0;
+  config.numAttrs = how.dependent && waits(function) ? 1 : 0;
   return succeeded(cudaLaunchKernelEx(&config, kernel, arguments...), "start a kernel", error);
 }
 
@@ -109,7 +116,8 @@ class Graph {
     cudaStream_t stream = nullptr;
     if (!succeeded(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "make a stream", error)) return false;
     cudaGraph_t graph = nullptr;
-    bool good = succeeded(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "record a graph", error);
+    // Relaxed: the first launch of a kernel may load it.
+    bool good = succeeded(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "record a graph", error);
     if (good) {
       good = record(stream);
       const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
@@ -142,8 +150,14 @@ inline bool count_processors(int& count, Error&) {
   return true;
 }
 
+// Refuses what some GPU of compute capability 8.x would refuse.
 template <typename... Arguments>
-bool launch(void (*kernel)(Arguments...), const Launch& how, Error&, Arguments... arguments) {
+bool launch(void (*kernel)(Arguments...), const Launch& how, Error& error, Arguments... arguments) {
+  if (how.shared_bytes > 99 << 10 || how.grid[0] > 0x7fffffff || how.grid[1] > 65535 || how.grid[2] > 65535 ||
+      how.grid[0] == 0 || how.grid[1] == 0 || how.grid[2] == 0) {
+    return fail(error, status::device, "%u x %u x %u blocks with %llu bytes of shared memory do not fit on a GPU.",
+                how.grid[0], how.grid[1], how.grid[2], static_cast<unsigned long long>(how.shared_bytes));
+  }
   const auto run = [=] { emulation::run(how.grid, how.threads, how.shared_bytes, [=] { kernel(arguments...); }); };
   if (emulation::recording != nullptr) {
     emulation::recording->push_back(run);
@@ -198,11 +212,10 @@ class Graph {
 class Memory {
  public:
   Memory() = default;
-  Memory(Memory&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
+  Memory(Memory&& other) noexcept { *this = std::move(other); }
   Memory& operator=(Memory&& other) noexcept {
-    void* const data = other.data_;
-    other.data_ = data_;
-    data_ = data;
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
     return *this;
   }
   ~Memory() {
@@ -211,8 +224,11 @@ class Memory {
 
   bool allocate(std::size_t bytes, Error& error) {
     *this = Memory();
-    return cuda::allocate(&data_, bytes, error);
+    if (!cuda::allocate(&data_, bytes, error)) return false;
+    bytes_ = bytes;
+    return true;
   }
+  std::size_t bytes() const { return bytes_; }
   template <typename T>
   T* at(std::size_t offset) const {
     return reinterpret_cast<T*>(static_cast<unsigned char*>(data_) + offset);
@@ -220,6 +236,7 @@ class Memory {
 
  private:
   void* data_ = nullptr;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace lf::cuda

@@ -111,6 +111,7 @@ typedef struct lf_cuda_generator_info {
   uint64_t struct_size;
   int32_t codes, max_tokens, condition_width;
   int32_t features, joints, frames_of_token;
+  uint64_t bytes; /* of the GPU's memory that it holds */
 } lf_cuda_generator_info;
 LF_CUDA_API int32_t lf_cuda_generator_get_info(const lf_cuda_generator* generator, lf_cuda_generator_info* info,
                                                lf_cuda_error* error);
@@ -120,9 +121,10 @@ typedef struct lf_cuda_plan lf_cuda_plan;
 
 typedef struct lf_cuda_plan_params {
   uint64_t struct_size;
-  int32_t samples, tokens, steps;
+  int32_t samples, tokens;
+  int32_t steps;            /* 0: the known tokens, any number of them, are decoded as they are */
   int32_t guided;           /* 0: without the unconditional branch; guidance_scale then counts for nothing */
-  int32_t dependent_launch; /* not 0: kernels begin before those in front of them end; compute capability 9.0 and up */
+  int32_t dependent_launch; /* not 0: kernels begin before those in front of them end, from capability 9.0 on */
   int32_t decodes;          /* not 0: on to features and joints */
 } lf_cuda_plan_params;
 
@@ -134,7 +136,7 @@ LF_CUDA_API uint64_t lf_cuda_plan_bytes(const lf_cuda_plan* plan);
 
 typedef struct lf_cuda_request {
   uint64_t struct_size;
-  const float* condition;        /* (samples, condition_width) */
+  const float* condition;        /* (samples, condition_width); without steps neither this nor seeds are read */
   const int64_t* known;          /* (samples, tokens), `codes` where a token is wanted; NULL: everywhere */
   const int64_t* lengths;        /* (samples), in tokens; NULL: all of them */
   const int64_t* seeds;          /* (samples) */

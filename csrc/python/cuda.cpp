@@ -168,7 +168,7 @@ void bind_cuda(py::module_& parent) {
              py::arg("ids"), py::arg("next_count"), py::arg("seeds"), py::arg("sample_numbers"), py::arg("noise"),
              py::arg("guidance_scale"), py::arg("temperature"), py::arg("top_k"), py::arg("out_ids"),
              py::arg("confidence"), py::arg("arrivals"), py::arg("stream"));
-  py::class_<Generator, std::shared_ptr<Generator>>(module, "Generator")
+  py::class_<Generator, std::shared_ptr<Generator>>(module, "Generator", py::module_local())
       .def(py::init<const py::object&, const std::string&>(), py::arg("file"), py::arg("numbers") = "bfloat16",
            "The generator of a file of `lamp-fast export native`, its path or its bytes; numbers: float32 or bfloat16.")
       .def_property_readonly("codes", [](const Generator& self) { return self.info().codes; })
@@ -176,8 +176,9 @@ void bind_cuda(py::module_& parent) {
       .def_property_readonly("condition_width", [](const Generator& self) { return self.info().condition_width; })
       .def_property_readonly("features", [](const Generator& self) { return self.info().features; })
       .def_property_readonly("joints", [](const Generator& self) { return self.info().joints; })
-      .def_property_readonly("frames_of_token", [](const Generator& self) { return self.info().frames_of_token; });
-  py::class_<Plan>(module, "Plan")
+      .def_property_readonly("frames_of_token", [](const Generator& self) { return self.info().frames_of_token; })
+      .def_property_readonly("bytes", [](const Generator& self) { return self.info().bytes; });
+  py::class_<Plan>(module, "Plan", py::module_local())
       .def(py::init<std::shared_ptr<Generator>, std::int32_t, std::int32_t, std::int32_t, bool, bool, bool>(),
            py::arg("generator"), py::arg("samples"), py::arg("tokens"), py::arg("steps"), py::arg("guided") = true,
            py::arg("dependent_launch") = false, py::arg("decodes") = false)

@@ -775,6 +775,20 @@ void motions(lf::Dtype storage, std::int32_t numbers, std::int32_t steps, bool g
   expect(worst < (exact ? 1e-5 : 0.1), "features are off by " + std::to_string(worst));
   expect(worst_joint < 1e-4, "joints are off by " + std::to_string(worst_joint));  // sums over frames in another order
 
+  params.steps = 0;
+  lf_cuda_plan* decoding = nullptr;
+  expect(lf_cuda_generator_prepare(generator, &params, &decoding, &error) == LF_CUDA_OK, error.text);
+  const Device<float> again(features.size);
+  request = {};
+  request.struct_size = sizeof request;
+  request.lengths = lengths.data(), request.temperature = 1, request.features = again.data();
+  expect(lf_cuda_plan_launch(decoding, &request, nullptr, &error) == LF_CUDA_ERROR_INVALID_ARGUMENT,
+         "nothing to decode");
+  request.known = ids.data();
+  expect(lf_cuda_plan_launch(decoding, &request, nullptr, &error) == LF_CUDA_OK, error.text);
+  expect(std::equal(again.data(), again.data() + again.size, features.data()), "the tokens alone give the same motion");
+  lf_cuda_plan_destroy(decoding);
+
   params.struct_size = 1;
   lf_cuda_plan* none = nullptr;
   expect(lf_cuda_generator_prepare(generator, &params, &none, &error) == LF_CUDA_ERROR_STRUCT_SIZE && none == nullptr,

@@ -34,6 +34,7 @@ from .decoder import FusedDecoder
 from .generator import FusedGenerator
 from .layers import Precision
 from .native import NativeModels, why_not_native
+from .native_cuda import CudaGenerator
 from .static import StaticCall
 from .text import FusedText, PromptCache
 
@@ -66,8 +67,9 @@ class LampEngine:
 
     A call is rounded up to a bucket of batch and length, which changes no result (`padding="exact"`). On a GPU each
     bucket is one graph, from word ids to joints, captured when it is first used or by `warm_up`; on a CPU the sizes are
-    as they are, and the native core does the work where it can (`native_reason` says why not). Safe to call from
-    several threads and streams.
+    as they are, and the native core does the work where it can. Made with backend native in force it does so on a GPU
+    too: a graph of its own from the condition to joints. `native_reason` says why not. Safe to call from several
+    threads and streams.
 
     Args:
         lamp: the model, on the device where the engine is to run.
@@ -101,13 +103,18 @@ class LampEngine:
         precision = Precision(self.dtype, weights)
         self._static, self._dependent_launch = self.device.type == "cuda", dependent_launch
         self.native_reason = why_not_native(lamp, precision)
-        self._native = NativeModels(lamp, precision) if self.native_reason is None else None
+        self._native: NativeModels | CudaGenerator | None = None
+        if self.native_reason is None and self._static:
+            self._native = CudaGenerator(lamp, self.dtype, dependent_launch)
+        elif self.native_reason is None:
+            self._native = NativeModels(lamp, precision)
         logger.info("the engine runs on %s", "the native core" if self._native else f"PyTorch: {self.native_reason}")
-        if self._native is not None:
+        if isinstance(self._native, NativeModels):
             self._text = self._native.condition
         else:
             exact = self.config.language_motion.padding == "exact"
             self._text = FusedText(lamp.language_motion, precision) if exact else self._released_text
+        if self._native is None:
             self._generator = FusedGenerator(lamp.generator, precision)
             self._codebook = lamp.tokenizer.codebook.vectors.to(self.dtype)
             self._decoder = FusedDecoder(lamp.tokenizer.decoder, self.dtype)
@@ -193,7 +200,7 @@ class LampEngine:
     def memory(self) -> dict[str, int]:
         """Bytes of the fused weights and of the prompt cache; on a GPU also what torch has reserved for the process."""
         if self._native is not None:
-            weights = self._native.nbytes
+            weights = self._native.nbytes + _bytes_of(self._text)
         else:
             weights = sum(map(_bytes_of, (self._generator, self._decoder, self._text, self._codebook)))
         report = {"weights": weights, "prompt cache": self._prompts.table.nbytes}
@@ -261,9 +268,9 @@ class LampEngine:
                     for name, shape in shapes.items()
                 }
                 with dependent_launches() if self._dependent_launch else nullcontext():
-                    self._calls[key] = StaticCall(
-                        partial(function, *options), examples, capture=self.device.type == "cuda"
-                    )
+                    # The native core has graphs of its own; what is left to capture then is reading.
+                    capture = self.device.type == "cuda" and (self._native is None or function == self._read)
+                    self._calls[key] = StaticCall(partial(function, *options), examples, capture)
             self._calls.move_to_end(key)
             if len(self._calls) > MAX_CALLS:
                 self._calls.popitem(last=False)
@@ -312,12 +319,14 @@ class LampEngine:
         **request: Tensor,
     ) -> dict[str, Tensor]:
         """The whole way, from words or their condition to joints."""
-        if condition is None:
-            condition = self._read(input_ids, text_lengths)["condition"]
+        words = {"input_ids": input_ids, "text_lengths": text_lengths}
         if self._native is not None:
+            condition = self._run(self._read, words)["condition"] if condition is None else condition
             return {"condition": condition} | self._native.make(
                 options, condition, request["ids"], lengths, request["seeds"], request["samples"]
             )
+        if condition is None:
+            condition = self._read(**words)["condition"]
         drawn = self._draw(options, condition, lengths=lengths, **request)
         return {"condition": condition} | drawn | self._decode(drawn["tokens"], lengths)
 

@@ -1,12 +1,13 @@
-"""The native core in place of the models, on a CPU: the same function, without PyTorch."""
+"""When the native core takes the place of the models, and on a CPU it does: the same function, without PyTorch."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from .. import native_cuda
 from ..backend import Backend, asked_backend, available, triton_is_interpreted
-from ..errors import LampError
+from ..errors import call_native
 from ..models.decoding import DecodingOptions
 from ..models.lamp import Lamp
 from .layers import Precision
@@ -16,18 +17,26 @@ _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def why_not_native(lamp: Lamp, precision: Precision) -> str | None:
-    """Why the engine of this model runs on PyTorch here, or None where it runs on the native core."""
-    if lamp.device.type != "cpu":
+    """Why the engine of this model runs on PyTorch here, or None where it runs on the native core.
+
+    On a GPU it does so where backend native is asked for, on a CPU unless another one is.
+    """
+    on_gpu, asked = lamp.device.type == "cuda", asked_backend()
+    if not on_gpu and lamp.device.type != "cpu":
         return f"the model lies on {lamp.device}"
-    asked = asked_backend()
     if asked not in (None, Backend.NATIVE):
         return f"backend {asked} is asked for"
+    if asked is None and on_gpu:
+        return "on a GPU it has to be asked for: LAMP_FAST_BACKEND=native"
     if asked is None and triton_is_interpreted():
         return "Triton's interpreter is on (TRITON_INTERPRET=1)"
     if not available()[Backend.NATIVE].works:
         return available()[Backend.NATIVE].reason
-    if precision.dtype not in _PRECISIONS or precision.weights == "fp8":
-        return f"the native core does not compute in {precision.weights or precision.dtype}"
+    if on_gpu and native_cuda.why_not() is not None:
+        return native_cuda.why_not()
+    if precision.dtype not in _PRECISIONS or precision.weights not in ((None,) if on_gpu else (None, "int8")):
+        where = " on a GPU" if on_gpu else ""
+        return f"the native core does not compute in {precision.weights or precision.dtype}{where}"
     if "released" in (lamp.config.language_motion.padding, lamp.config.generator.padding):
         return 'the native core has no padding "released": nothing of it attends to pads'
     return None
@@ -58,7 +67,7 @@ class NativeModels:
 
     def condition(self, input_ids: Tensor, text_lengths: Tensor) -> Tensor:
         """Word ids (B,L) int64, of which text_lengths (B,) are words -> condition (B,D) float32."""
-        return torch.from_numpy(_call(self._model.condition, input_ids, text_lengths))
+        return torch.from_numpy(call_native(self._model.condition, input_ids, text_lengths))
 
     def draw(
         self, options: DecodingOptions, condition: Tensor, ids: Tensor, lengths: Tensor, seeds: Tensor, samples: Tensor
@@ -74,7 +83,7 @@ class NativeModels:
 
     def decode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B,N) int64, lengths (B,) -> features (B,4N,F) in the data set's units, joints (B,4N,J,3)."""
-        features, joints = _call(self._model.decode, tokens, lengths)
+        features, joints = call_native(self._model.decode, tokens, lengths)
         return torch.from_numpy(features), torch.from_numpy(joints)
 
     def _generate(
@@ -88,7 +97,7 @@ class NativeModels:
         decodes: bool,
     ) -> dict[str, Tensor]:
         sampling = options.sampling(self._num_codes)
-        made = _call(
+        made = call_native(
             self._model.generate,
             condition.detach().float(),
             ids,
@@ -103,10 +112,3 @@ class NativeModels:
         )
         names = ("tokens", "features", "joints")
         return {name: torch.from_numpy(value) for name, value in zip(names, made) if value is not None}
-
-
-def _call(function, *arguments):
-    try:
-        return function(*arguments)
-    except ValueError as error:
-        raise LampError(str(error)) from error
