@@ -19,7 +19,7 @@ constexpr unsigned kIndexBits = 8;
 static_assert(kMaxRequests < 1u << kIndexBits, "a slot's index fits into its bits");
 
 bool Slot::is_unwanted(Error& error) const noexcept {
-  if (cancelled_.load(std::memory_order_relaxed) || (question.revoked != nullptr && question.revoked->load())) {
+  if (cancelled_.load(std::memory_order_relaxed) == number_ || (question.revoked != nullptr && question.revoked->load())) {
     fail(error, LF_ERROR_CANCELLED, "the request was cancelled");
     return true;
   }
@@ -53,7 +53,6 @@ Slot* Queue::claim() noexcept {
   for (Slot& slot : slots_) {
     Slot::State expected = Slot::State::free;
     if (slot.state_.compare_exchange_strong(expected, Slot::State::filling)) {
-      slot.cancelled_.store(false, std::memory_order_relaxed);
       slot.abandoned_.store(false, std::memory_order_relaxed);
       slot.set_share(0);
       slot.answer.error = Error();
@@ -134,6 +133,7 @@ Slot* Queue::next_unwanted(Error& why) noexcept {
 }
 
 void Queue::finish(Slot& slot) noexcept {
+  slot.status_.store(slot.answer.error.status, std::memory_order_relaxed);
   if (slot.question.stream == nullptr) last_finished_ = Clock::now();
   slot.state_.store(Slot::State::done);
   // Whoever releases sets `abandoned` before looking at the state: one of the two sees the other, and only one frees.
@@ -149,8 +149,9 @@ Slot* Queue::find(lf_request request) noexcept {
 
 bool Queue::release(lf_request request) noexcept {
   Slot* slot = find(request);
-  if (slot == nullptr || !slot->held_.compare_exchange_strong(request, 0)) return false;
-  slot->cancel();
+  lf_request held = request;
+  if (slot == nullptr || !slot->held_.compare_exchange_strong(held, 0)) return false;
+  slot->cancel(request);
   slot->abandoned_.store(true);
   Slot::State expected = Slot::State::done;
   slot->state_.compare_exchange_strong(expected, Slot::State::free);

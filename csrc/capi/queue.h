@@ -56,7 +56,10 @@ class Slot {
 
   lf_request number() const noexcept { return number_; }
   bool is_done() const noexcept { return state_.load(std::memory_order_acquire) == State::done; }
-  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+  // Of the answer, when it is done. Unlike the answer it can be read while another thread releases the slot.
+  lf_status status() const noexcept { return status_.load(std::memory_order_relaxed); }
+  // Whoever comes too late cancels nothing: the slot has another number by then.
+  void cancel(lf_request number) noexcept { cancelled_.store(number, std::memory_order_relaxed); }
   float share() const noexcept { return share_.load(std::memory_order_relaxed); }
   void set_share(float share) noexcept { share_.store(share, std::memory_order_relaxed); }
 
@@ -71,7 +74,9 @@ class Slot {
   std::atomic<lf_request> held_{0};  // the number, as long as somebody holds it
   std::atomic<std::uint64_t> turn_{0};
   std::atomic<float> share_{0};
-  std::atomic<bool> cancelled_{false}, abandoned_{false};
+  std::atomic<lf_status> status_{LF_OK};
+  std::atomic<lf_request> cancelled_{0};
+  std::atomic<bool> abandoned_{false};
   lf_request number_ = 0;
   std::uint64_t uses_ = 0;
 };

@@ -200,16 +200,18 @@ lf_status lf_request_poll(lf_session* session, lf_request request, float* share)
   if (session == nullptr) return LF_ERROR_INVALID_ARGUMENT;
   const Slot* slot = session->queue.find(request);
   if (slot == nullptr) return LF_ERROR_NO_REQUEST;
-  const bool is_done = slot->is_done();
-  if (share != nullptr) *share = slot->share();
-  return is_done ? slot->answer.error.status : LF_PENDING;
+  const lf_status status = slot->is_done() ? slot->status() : LF_PENDING;
+  const float known = slot->share();
+  if (session->queue.find(request) != slot) return LF_ERROR_NO_REQUEST;
+  if (share != nullptr) *share = known;
+  return status;
 }
 
 lf_status lf_request_cancel(lf_session* session, lf_request request) {
   if (session == nullptr) return LF_ERROR_INVALID_ARGUMENT;
   Slot* slot = session->queue.find(request);
   if (slot == nullptr) return LF_ERROR_NO_REQUEST;
-  slot->cancel();
+  slot->cancel(request);
   return LF_OK;
 }
 

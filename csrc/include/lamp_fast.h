@@ -10,8 +10,8 @@
  * thread at a time; whoever destroys or releases an object makes sure that nobody else still uses it; and callbacks,
  * which run on the thread that works, must not call what waits: lf_generate, lf_encode_prompt, lf_embed_text,
  * lf_embed_motion, lf_session_pump, lf_session_destroy.
- * lf_request_poll, _cancel and _result, lf_stream_sample and lf_stream_get_info are wait-free. Once a session is
- * created, nothing allocates.
+ * lf_request_poll, _cancel and _result, lf_stream_sample and lf_stream_get_info are wait-free; polling and cancelling may
+ * even meet a release. Once a session is created, nothing allocates.
  *
  * Structs. A struct that begins with struct_size must hold its own size there. lf_..._params_init fills it in with the
  * defaults, elsewhere the caller does: lf_pose pose = {.struct_size = sizeof pose}. New fields come at the end only.

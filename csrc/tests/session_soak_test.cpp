@@ -285,8 +285,18 @@ int main(int argc, char** argv) {
   lf_model* model = nullptr;
   lf_session* session = nullptr;
   lf_error error{};
+  // Told that a request is done, one asks for it, while another thread may release it and its place be taken.
+  lf_session_params params;
+  lf_session_params_init(&params);
+  params.callbacks.user_data = &session;
+  params.callbacks.done = [](lf_request request, lf_status, void* user_data) {
+    lf_session* const done_in = *static_cast<lf_session**>(user_data);
+    const lf_status status = lf_request_poll(done_in, request, nullptr);
+    expect(status != LF_PENDING && status != LF_UNDERRUN, "it is done, or gone");
+    lf_request_cancel(done_in, request);
+  };
   if (lf_model_load(path, nullptr, &model, &error) != LF_OK ||
-      lf_session_create(model, nullptr, &session, &error) != LF_OK) {
+      lf_session_create(model, &params, &session, &error) != LF_OK) {
     std::printf("FAILED: %s\n", error.text);
     return 1;
   }
