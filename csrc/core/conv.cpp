@@ -4,7 +4,7 @@ namespace lf {
 
 Conv::Conv(const Kernels& kernels, Precision precision, const StoredWeight& weight, const ConvShape& shape,
            const Allocator& allocator)
-    : linear_(kernels, precision == Precision::int8 ? Precision::bf16 : precision, weight, allocator), shape_(shape) {}
+    : linear_(kernels, precision, weight, allocator), shape_(shape) {}
 
 std::size_t Conv::output_rows(std::size_t rows) const noexcept {
   const std::size_t reach = shape_.dilation * (linear_.taps_ - 1) + 1, covered = rows + 2 * shape_.padding;
@@ -16,11 +16,7 @@ void Conv::run(const Executor& executor, const LinearInput& in, const LinearCall
 }
 
 void Conv::run(const Executor& executor, const LinearInput& in, std::size_t rows, const LinearCall& call) const noexcept {
-  const std::size_t row_bytes = in.stride_ * format_size(in.format_);
-  linear_.run(executor,
-              {in.data_ + (in.margin_ - shape_.padding) * row_bytes, shape_.stride * row_bytes,
-               shape_.dilation * row_bytes, rows, nullptr, nullptr},
-              call);
+  linear_.run(executor, in, {in.margin_ - shape_.padding, shape_.stride, shape_.dilation, rows}, call);
 }
 
 UpsampleConv::UpsampleConv(const Kernels& kernels, Precision precision, const StoredWeight& weight,

@@ -12,7 +12,7 @@ struct ConvShape {
   std::size_t stride = 1, dilation = 1, padding = 0;
 };
 
-// Precision f32 or bf16; a file's int8 weights are widened. The input needs a margin of at least `padding` rows.
+// The input needs a margin of at least `padding` rows. With int8, at most kMaxTaps taps.
 class Conv {
  public:
   Conv() noexcept = default;

@@ -46,11 +46,6 @@ std::size_t bytes_of(const Vector<ConvBlock>& blocks) noexcept {
   return total;
 }
 
-// As Conv computes: in bf16 where everything else is int8.
-Precision conv_precision(Precision precision) noexcept {
-  return precision == Precision::int8 ? Precision::bf16 : precision;
-}
-
 }  // namespace
 
 ConvBlock::ConvBlock(const Kernels& kernels, Precision precision, const ConvBlockWeights& weights,
@@ -89,7 +84,7 @@ Decoder::Scratch::Scratch(const Decoder& decoder, std::size_t max_tokens, Arena&
 Decoder::Decoder(const Kernels& kernels, Precision precision, const DecoderWeights& weights, const float* codebook,
                  std::size_t codes, const Allocator& allocator)
     : kernels_(&kernels),
-      precision_(conv_precision(precision)),
+      precision_(precision),
       code_width_(weights.code_width),
       width_(weights.width),
       features_(weights.features),
@@ -172,7 +167,7 @@ Encoder::Scratch::Scratch(const Encoder& encoder, std::size_t max_tokens, Arena&
 Encoder::Encoder(const Kernels& kernels, Precision precision, const EncoderWeights& weights,
                  const Allocator& allocator)
     : kernels_(&kernels),
-      precision_(conv_precision(precision)),
+      precision_(precision == Precision::int8 ? Precision::bf16 : precision),
       features_(weights.features),
       width_(weights.width),
       code_width_(weights.code_width),

@@ -70,7 +70,7 @@ class Decoder {
   Vector<Stage> stages_;
 };
 
-// Normalised features to latents.
+// Normalised features to latents. In bf16 with int8: what it gives is looked up in a codebook.
 class Encoder {
  public:
   struct Scratch {

@@ -29,9 +29,9 @@ inline void pause() noexcept {
 
 }  // namespace
 
-// One job at a time. Each thread has a share of its tasks, always the same places of it, and helps the others when it is
-// through. A share's ticket holds the job's number in its upper half and the tasks nobody has taken in its lower, so that a
-// worker that comes late can take nothing of another job.
+// One job at a time. Each thread has a share of its tasks, always the same places of it, and helps the others when it
+// is through. A share's ticket holds the job's number in its upper half and the tasks nobody has taken in its lower, so
+// that a worker that comes late can take nothing of another job.
 class Executor::Pool {
  public:
   Pool(std::size_t helpers, const Allocator& allocator)

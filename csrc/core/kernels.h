@@ -39,6 +39,13 @@ struct TileKernel {
 
 constexpr std::size_t kMaxTileRows = 16;
 constexpr std::size_t kMaxPanel = 64;
+constexpr std::size_t kMaxTaps = 4;  // of u8
+
+// A convolution of u8, whose rows have scales of their own: there is a tile for each tap, kMaxTileRows kMaxPanel
+// numbers apart. Scale and offset of row m and a tap are at m row_step + tap tap_step, the tap's fold at tap fold_stride.
+struct Taps {
+  std::size_t count, row_step, tap_step, fold_stride;
+};
 
 // What happens to a tile before it is written: y = scale tile + bias, activation, residual.
 struct Finish {
@@ -47,6 +54,7 @@ struct Finish {
   const float* column_fold;   // u8 only: column_scale times the sum of the column's weights
   const float* row_scale;     // u8 only: of the rows
   const float* row_offset;    // u8 only: what 0 stands for in them
+  const Taps* taps;           // u8 only; nullptr: one tile
   Activation activation;
   const float* residual;  // or nullptr
   std::size_t residual_stride;

@@ -273,24 +273,34 @@ void prepare_row(const PreparedRow& given) {
   store_row(row, least, mean, inverse);
 }
 
-template <bool kInt, bool kResidual, bool kNorm, class Activate>
+// What a tile holds: floats, integers, or integers of several taps.
+enum class Sums { floats, integers, taps };
+
+template <Sums kSums, bool kResidual, bool kNorm, class Activate>
 void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& finish, Activate activate) {
   const Finish f = finish;  // a copy, which no store can change
   constexpr size_t kPanel = kPanelVectors * V::kWidth;
   cover(columns, [&](size_t c, auto n) {
     const V::Float bias = V::load(f.bias + c), none = V::set(0.0f);
-    const V::Float column_scale = kInt ? V::load(f.column_scale + c) : none;
-    const V::Float column_fold = kInt ? V::load(f.column_fold + c) : none;
+    const V::Float column_scale = kSums != Sums::floats ? V::load(f.column_scale + c) : none;
+    const V::Float column_fold = kSums == Sums::integers ? V::load(f.column_fold + c) : none;
     const V::Float norm_scale = kNorm ? V::load(f.norm_scale + c) : none;
     const V::Float norm_shift = kNorm ? V::load(f.norm_shift + c) : none;
     for (size_t m = 0; m < rows; ++m) {
       V::Float y = bias;
-      if (kInt) {
-        const V::Float sum = V::from_int(static_cast<const int32_t*>(tile) + m * kPanel + c);
-        y = V::fma(V::set(f.row_offset[m]), column_fold, y);
-        y = V::fma(sum, V::mul(column_scale, V::set(f.row_scale[m])), y);
-      } else {
+      const auto add_tap = [&](const int32_t* sums, size_t row, V::Float fold) {
+        y = V::fma(V::set(f.row_offset[row]), fold, y);
+        y = V::fma(V::from_int(sums + m * kPanel + c), V::mul(column_scale, V::set(f.row_scale[row])), y);
+      };
+      if (kSums == Sums::floats) {
         y = V::add(V::load(static_cast<const float*>(tile) + m * kPanel + c), y);
+      } else if (kSums == Sums::integers) {
+        add_tap(static_cast<const int32_t*>(tile), m, column_fold);
+      } else {
+        for (size_t tap = 0; tap < f.taps->count; ++tap) {
+          add_tap(static_cast<const int32_t*>(tile) + tap * kMaxTileRows * kMaxPanel,
+                  m * f.taps->row_step + tap * f.taps->tap_step, V::load(f.column_fold + tap * f.taps->fold_stride + c));
+        }
       }
       y = activate(y);
       if (kResidual) {
@@ -307,31 +317,29 @@ void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& fi
   });
 }
 
-template <bool kInt, class Activate>
+template <Sums kSums, class Activate>
 void finish_with(const void* tile, size_t rows, size_t columns, const Finish& f, Activate activate) {
-  if (f.residual == nullptr) return finish_rows<kInt, false, false>(tile, rows, columns, f, activate);
-  if (f.stats == nullptr) return finish_rows<kInt, true, false>(tile, rows, columns, f, activate);
-  finish_rows<kInt, true, true>(tile, rows, columns, f, activate);
+  if (f.residual == nullptr) return finish_rows<kSums, false, false>(tile, rows, columns, f, activate);
+  if (f.stats == nullptr) return finish_rows<kSums, true, false>(tile, rows, columns, f, activate);
+  finish_rows<kSums, true, true>(tile, rows, columns, f, activate);
 }
 
-template <bool kInt>
+template <Sums kSums>
 void finish_as(const void* tile, size_t rows, size_t columns, const Finish& f) {
   switch (f.activation) {
     case Activation::none:
-      return finish_with<kInt>(tile, rows, columns, f, [](V::Float y) { return y; });
+      return finish_with<kSums>(tile, rows, columns, f, [](V::Float y) { return y; });
     case Activation::gelu:
-      return finish_with<kInt>(tile, rows, columns, f, [](V::Float y) { return gelu_of(y); });
+      return finish_with<kSums>(tile, rows, columns, f, [](V::Float y) { return gelu_of(y); });
     case Activation::relu:
-      return finish_with<kInt>(tile, rows, columns, f, [](V::Float y) { return V::max(V::set(0.0f), y); });
+      return finish_with<kSums>(tile, rows, columns, f, [](V::Float y) { return V::max(V::set(0.0f), y); });
   }
 }
 
 void finish(const void* tile, size_t rows, size_t columns, const Finish& f) {
-  if (f.row_scale != nullptr) {
-    finish_as<true>(tile, rows, columns, f);
-  } else {
-    finish_as<false>(tile, rows, columns, f);
-  }
+  if (f.row_scale == nullptr) return finish_as<Sums::floats>(tile, rows, columns, f);
+  if (f.taps == nullptr) return finish_as<Sums::integers>(tile, rows, columns, f);
+  finish_as<Sums::taps>(tile, rows, columns, f);
 }
 
 // ---- attention

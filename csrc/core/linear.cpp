@@ -60,17 +60,27 @@ LinearInput::LinearInput(const Kernels& kernels, Precision precision, std::size_
       margin_(margin) {
   data_ = arena.take<unsigned char>((max_rows + 2 * margin) * stride_ * format_size(format_));
   if (format_ == Format::u8) {
-    scale_ = arena.take<float>(max_rows);
-    offset_ = arena.take<float>(max_rows);
+    scale_ = arena.take<float>(max_rows + 2 * margin);
+    offset_ = arena.take<float>(max_rows + 2 * margin);
     staging_ = arena.take<float>(max_rows * width);
+  }
+}
+
+void LinearInput::clear_margins() noexcept {
+  if (margin_ == 0) return;
+  const std::size_t row_bytes = stride_ * format_size(format_);
+  for (const std::size_t first : {std::size_t{0}, margin_ + rows_}) {
+    std::memset(data_ + first * row_bytes, 0, margin_ * row_bytes);
+    if (format_ != Format::u8) continue;
+    std::fill_n(scale_ + first, margin_, 0.0f);
+    std::fill_n(offset_ + first, margin_, 0.0f);
   }
 }
 
 void LinearInput::clear_padding() noexcept {
   const std::size_t row_bytes = stride_ * format_size(format_), used = width_ * format_size(format_);
   const std::size_t read = round_up(used, 4);  // by the tiles, four bytes at a time
-  std::memset(data_, 0, margin_ * row_bytes);
-  std::memset(data_ + (margin_ + rows_) * row_bytes, 0, margin_ * row_bytes);
+  clear_margins();
   if (used == read) return;
   for (std::size_t m = 0; m < rows_; ++m) std::memset(data_ + (margin_ + m) * row_bytes + used, 0, read - used);
 }
@@ -79,18 +89,15 @@ void LinearInput::prepare(const Executor& executor, const float* x, std::size_t 
                           Preparation preparation, const Options& options) noexcept {
   rows_ = count;
   const std::size_t row_bytes = stride_ * format_size(format_);
-  if (margin_ > 0) {
-    std::memset(data_, 0, margin_ * row_bytes);
-    std::memset(data_ + (margin_ + rows_) * row_bytes, 0, margin_ * row_bytes);
-  }
+  clear_margins();
   const std::size_t wanted = wanted_tasks(executor), tasks = count < wanted ? 1 : wanted;
   executor.run(tasks, [&](std::size_t task) {
     for (std::size_t m = task * count / tasks; m < (task + 1) * count / tasks; ++m) {
       const std::size_t from = options.rows == nullptr ? m : static_cast<std::size_t>(options.rows[m]);
       kernels_->prepare({x + from * stride, width_, round_up(width_, 4 / format_size(format_)), preparation, options.epsilon,
                          options.stats == nullptr ? nullptr : options.stats + 2 * m, format_,
-                         data_ + (margin_ + m) * row_bytes, scale_ == nullptr ? nullptr : scale_ + m,
-                         offset_ == nullptr ? nullptr : offset_ + m});
+                         data_ + (margin_ + m) * row_bytes, scale_ == nullptr ? nullptr : scale_ + margin_ + m,
+                         offset_ == nullptr ? nullptr : offset_ + margin_ + m});
     }
   });
 }
@@ -129,7 +136,7 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
   }
   if (format_ == Format::u8) {
     scale_ = padded(nullptr, 0, columns, allocator);
-    fold_ = padded(nullptr, 0, columns, allocator);
+    fold_ = padded(nullptr, 0, taps_ * columns, allocator);
   }
 
   // A panel's rows in the format that is multiplied, then turned into columns tap by tap.
@@ -152,10 +159,12 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
           scale_[o] = kernels.quantize(floats.data(), count, quantized.data());
           numbers = reinterpret_cast<const unsigned char*>(quantized.data());
         }
-        std::int64_t sum = 0;
-        for (std::size_t n = 0; n < count; ++n) sum += static_cast<std::int8_t>(numbers[n]);
-        fold_[o] = scale_[o] * static_cast<float>(sum);
-        for (std::size_t tap = 0; tap < taps_; ++tap) std::memcpy(row + tap * tap_stride, numbers + tap * inputs_, inputs_);
+        for (std::size_t tap = 0; tap < taps_; ++tap, numbers += inputs_) {
+          std::int64_t sum = 0;
+          for (std::size_t n = 0; n < inputs_; ++n) sum += static_cast<std::int8_t>(numbers[n]);
+          fold_[tap * columns + o] = scale_[o] * static_cast<float>(sum);
+          std::memcpy(row + tap * tap_stride, numbers, inputs_);
+        }
       } else {
         read_row(weight, o, count, floats.data());
         for (std::size_t tap = 0; tap < taps_; ++tap) {
@@ -181,29 +190,36 @@ std::size_t Linear::parts(const Executor& executor, std::size_t rows) const noex
 }
 
 void Linear::run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept {
-  const std::size_t row_bytes = in.stride_ * format_size(in.format_);
-  run(executor, {in.data_ + in.margin_ * row_bytes, row_bytes, 0, in.rows_, in.scale_, in.offset_}, call);
+  run(executor, in, {in.margin_, 1, 0, in.rows_}, call);
 }
 
-void Linear::run(const Executor& executor, const Product& product, const LinearCall& call) const noexcept {
-  if (product.rows == 0) return;
+void Linear::run(const Executor& executor, const LinearInput& in, const Window& window,
+                 const LinearCall& call) const noexcept {
+  if (window.rows == 0) return;
   const TileKernel& kernel = kernels_->tile[static_cast<int>(format_)];
-  const std::size_t panel = kernel.panel, all_panels = (outputs_ + panel - 1) / panel;
+  const std::size_t panel = kernel.panel, all_panels = bias_.size() / panel;
   const std::size_t before = call.part * all_panels / call.parts;
   const std::size_t panels = (call.part + 1) * all_panels / call.parts - before;
   const auto tiles_of = [&](std::size_t rows) { return (rows + kernel.tile_rows - 1) / kernel.tile_rows; };
 
-  // Each thread has rows of its own, the same in every layer, as long as there are tiles enough: numbers that another core
-  // wrote come slowly. Every result is the same however the rows are cut.
-  const std::size_t tiles = tiles_of(product.rows), owners = std::min(executor.threads(), tiles);
+  // Each thread has rows of its own, the same in every layer, as long as there are tiles enough: numbers that another
+  // core wrote come slowly. Every result is the same however the rows are cut.
+  const std::size_t tiles = tiles_of(window.rows), owners = std::min(executor.threads(), tiles);
   const std::size_t row_parts = owners * ((tiles + owners * kTilesOfATask - 1) / (owners * kTilesOfATask));
   const std::size_t panel_parts = std::min((wanted_tasks(executor) + row_parts - 1) / row_parts, panels);
 
+  const std::size_t row_bytes = in.stride_ * format_size(format_);
+  const std::size_t row_stride = window.row_step * row_bytes, tap_stride = window.tap_step * row_bytes;
+  const bool has_taps = format_ == Format::u8 && (taps_ > 1 || window.row_step != 1);
+  const std::size_t tiles_a_place = has_taps ? taps_ : 1, taps_of_a_tile = has_taps ? 1 : taps_;
+  const std::size_t tap_bytes = panel_bytes_ / taps_;
+  const Taps taps = {taps_, window.row_step, window.tap_step, bias_.size()};
+
   executor.run(row_parts * panel_parts, [&](std::size_t task) {
-    alignas(kAlignment) float sums[kMaxTileRows * kMaxPanel];
+    alignas(kAlignment) float sums[kMaxTaps * kMaxTileRows * kMaxPanel];
     const std::size_t row_part = task / panel_parts, panel_part = task % panel_parts;
-    const std::size_t first_row = row_part * product.rows / row_parts;
-    const std::size_t part_rows = (row_part + 1) * product.rows / row_parts - first_row, part_tiles = tiles_of(part_rows);
+    const std::size_t first_row = row_part * window.rows / row_parts;
+    const std::size_t part_rows = (row_part + 1) * window.rows / row_parts - first_row, part_tiles = tiles_of(part_rows);
     const std::size_t first_panel = before + panel_part * panels / panel_parts;
     const std::size_t end_panel = before + (panel_part + 1) * panels / panel_parts;
     for (std::size_t p = first_panel; p < end_panel; ++p) {
@@ -211,24 +227,30 @@ void Linear::run(const Executor& executor, const Product& product, const LinearC
       for (std::size_t t = 0; t < part_tiles; ++t) {
         const std::size_t row = first_row + t * part_rows / part_tiles;
         const std::size_t rows = first_row + (t + 1) * part_rows / part_tiles - row;
-        kernel.run({product.a + row * product.row_stride, product.row_stride, product.tap_stride, rows,
-                    panels_.data() + p * panel_bytes_, taps_, groups_, sums, panel});
+        const std::size_t from = window.first + row * window.row_step;
+        const unsigned char* a = in.data_ + from * row_bytes;
+        const unsigned char* b = panels_.data() + p * panel_bytes_;
+        for (std::size_t tap = 0; tap < tiles_a_place; ++tap) {
+          kernel.run({a + tap * tap_stride, row_stride, tap_stride, rows, b + tap * tap_bytes, taps_of_a_tile, groups_,
+                      sums + tap * kMaxTileRows * kMaxPanel, panel});
+        }
         Finish finish{};
         finish.bias = bias_.data() + column;
         if (format_ == Format::u8) {
           finish.column_scale = scale_.data() + column;
           finish.column_fold = fold_.data() + column;
-          finish.row_scale = product.row_scale + row;
-          finish.row_offset = product.row_offset + row;
+          finish.row_scale = in.scale_ + from;
+          finish.row_offset = in.offset_ + from;
+          finish.taps = has_taps ? &taps : nullptr;
         }
         finish.activation = call.activation;
         if (call.residual != nullptr) {
-          const std::size_t from = call.residual_rows == nullptr ? row : 0;
-          finish.residual = call.residual + from * call.residual_stride + column;
+          const std::size_t first = call.residual_rows == nullptr ? row : 0;
+          finish.residual = call.residual + first * call.residual_stride + column;
           finish.residual_stride = call.residual_stride;
           finish.residual_rows = call.residual_rows == nullptr ? nullptr : call.residual_rows + row;
           if (call.stats != nullptr) {
-            finish.stats = call.stats + 2 * from;
+            finish.stats = call.stats + 2 * first;
             finish.norm_scale = norm_scale_.data() + column;
             finish.norm_shift = norm_shift_.data() + column;
           }

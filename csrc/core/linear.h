@@ -46,7 +46,7 @@ class LinearInput {
 
   LinearInput() noexcept = default;
 
-  // max_rows of `width`. margin: rows of zeros that stand before and behind them, for convolutions (not with int8).
+  // max_rows of `width`. margin: rows of zeros that stand before and behind them, for convolutions.
   LinearInput(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width, Arena& arena,
               std::size_t margin = 0) noexcept;
 
@@ -70,6 +70,7 @@ class LinearInput {
   friend class Linear;
   friend class Conv;
 
+  void clear_margins() noexcept;
   void clear_padding() noexcept;
 
   const Kernels* kernels_ = nullptr;
@@ -77,8 +78,8 @@ class LinearInput {
   Format format_ = Format::f32;
   std::size_t max_rows_ = 0, rows_ = 0, width_ = 0, stride_ = 0, margin_ = 0;
   unsigned char* data_ = nullptr;  // (margin + max_rows + margin, stride)
-  float* scale_ = nullptr;         // int8: (max_rows)
-  float* offset_ = nullptr;        // int8: (max_rows)
+  float* scale_ = nullptr;         // int8: (margin + max_rows + margin)
+  float* offset_ = nullptr;        // int8: the same
   float* staging_ = nullptr;       // int8: (max_rows, width), what `target` gives
 };
 
@@ -127,20 +128,18 @@ class Linear {
 
   std::size_t parts(const Executor& executor, std::size_t rows) const noexcept;
 
-  struct Product {
-    const unsigned char* a;
-    std::size_t row_stride, tap_stride;  // in bytes
-    std::size_t rows;
-    const float* row_scale;
-    const float* row_offset;
+  // The rows of an input that are multiplied: row m and a tap read row first + m row_step + tap tap_step, counted from
+  // the margin's first.
+  struct Window {
+    std::size_t first, row_step, tap_step, rows;
   };
-  void run(const Executor& executor, const Product& product, const LinearCall& call) const noexcept;
+  void run(const Executor& executor, const LinearInput& in, const Window& window, const LinearCall& call) const noexcept;
 
   const Kernels* kernels_ = nullptr;
   Format format_ = Format::f32;
   std::size_t inputs_ = 0, outputs_ = 0, taps_ = 1, groups_ = 0, panel_bytes_ = 0;
   Buffer<unsigned char> panels_;  // (panels, taps, groups, panel, group)
-  Buffer<float> bias_, scale_, fold_, norm_scale_, norm_shift_;  // padded to whole panels
+  Buffer<float> bias_, scale_, fold_, norm_scale_, norm_shift_;  // padded to whole panels; fold (taps, columns)
 };
 
 }  // namespace lf

@@ -362,7 +362,7 @@ void convolutions(const Kernels& kernels) {
     lf::StoredWeight weight;
     weight.data = w.data(), weight.outputs = c.outputs, weight.inputs = c.inputs, weight.taps = c.taps;
     weight.bias = bias.data();
-    for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
       const lf::Conv conv(kernels, precision, weight, {c.stride, c.dilation, c.padding}, lf::system_allocator());
       Scratch scratch(1 << 18);
       lf::Arena arena = scratch.arena();
@@ -396,17 +396,17 @@ void convolutions(const Kernels& kernels) {
   }
 }
 
-void upsampling(const Kernels& kernels) {
+void upsampling(const Kernels& kernels, Precision precision) {
   constexpr std::size_t inputs = 5, outputs = 6;
   for (const std::size_t t : {1, 7, 49}) {
     Random random(t);
     const std::vector<float> x = random.many(t * inputs), w = random.many(2 * outputs * 2 * inputs);
     lf::StoredWeight weight;
     weight.data = w.data(), weight.outputs = outputs, weight.inputs = inputs, weight.taps = 2;
-    const lf::UpsampleConv conv(kernels, Precision::f32, weight, lf::system_allocator());
+    const lf::UpsampleConv conv(kernels, precision, weight, lf::system_allocator());
     Scratch scratch(1 << 16);
     lf::Arena arena = scratch.arena();
-    lf::LinearInput in(kernels, Precision::f32, t + 1, inputs, arena, 1);
+    lf::LinearInput in(kernels, precision, t + 1, inputs, arena, 1);
     const Executor executor;
     in.prepare(executor, x.data(), inputs, t);
     std::vector<float> out(2 * t * outputs, kPoison);
@@ -429,7 +429,7 @@ void upsampling(const Kernels& kernels) {
         worst = worse(worst, std::fabs(y - out[s * outputs + o]));
       }
     }
-    expect(worst < 1e-5, "upsampling", worst);
+    expect(worst < (precision == Precision::f32 ? 1e-5 : 0.1), "upsampling", worst);
   }
 }
 
@@ -592,7 +592,8 @@ int main() {
     stored_weights(*kernels);
     attentions(*kernels);
     convolutions(*kernels);
-    upsampling(*kernels);
+    upsampling(*kernels, Precision::f32);
+    upsampling(*kernels, Precision::int8);
     codebooks(*kernels);
   }
   return failures == 0 ? 0 : 1;

@@ -9,9 +9,11 @@ import torch
 
 from lamp_fast import config
 from lamp_fast.backend import use_backend
+from lamp_fast.checkpoints.folder import load_lamp
 from lamp_fast.engine import LampEngine
 from lamp_fast.engine.native_file import native_bytes
 from lamp_fast.errors import LampError
+from lamp_fast.metrics.physics import foot_skating, jerk
 from lamp_fast.models.decoding import DecodingOptions, generate, model_score
 from lamp_fast.models.lamp import Lamp
 from lamp_fast.motion.features import features_to_joints
@@ -251,8 +253,11 @@ def test_every_instruction_set_draws_the_same_tokens(lamp, isa):
     close(features, lamp.decode(torch.from_numpy(tokens)))
 
 
-@pytest.mark.parametrize("options", [{"dtype": torch.bfloat16}, {"weights": "int8"}], ids=["bf16", "int8"])
-def test_narrow_numbers_stay_near(lamp, options):
+NARROW = {"bf16": ({"dtype": torch.bfloat16}, 0.01), "int8": ({"weights": "int8"}, 0.03)}
+
+
+@pytest.mark.parametrize(("options", "allowed"), NARROW.values(), ids=NARROW)
+def test_narrow_numbers_stay_near(lamp, options, allowed):
     """Logits move by about a hundredth; the drawn motion differs, so what is compared is read from the same tokens."""
     engine = LampEngine(lamp, **options)
     assert engine.native_reason is None
@@ -262,7 +267,19 @@ def test_narrow_numbers_stay_near(lamp, options):
     tokens = torch.randint(lamp.config.generator.num_codes, (1, 49))
     features, _ = engine.decode(tokens, [49])
     expected = lamp.decode(tokens)
-    assert (features - expected).square().mean().sqrt() < 0.02 * expected.square().mean().sqrt()
+    assert (features - expected).square().mean().sqrt() < allowed * expected.square().mean().sqrt()
+
+
+def test_convolutions_in_int8_show_the_same_motion():
+    """Joints are off by a millimetre, where those of the tokenizer are by 32; nothing trembles and no foot slides."""
+    lamp = load_lamp("lamp-mini")
+    motions = LampEngine(lamp).generate(PROMPTS, [49, 49, 31], seed=1)
+    _, joints = LampEngine(lamp, weights="int8").decode(motions.tokens, [49, 49, 31])
+    for row, frames in enumerate((196, 196, 124)):
+        exact, narrow = motions.joints[row, :frames], joints[row, :frames]
+        assert ((narrow - narrow[:, :1]) - (exact - exact[:, :1])).norm(dim=-1).mean() < 0.002
+        assert jerk(narrow, lamp.skeleton.fps) < jerk(exact, lamp.skeleton.fps) + 6  # 0.75 mm / frame^3
+        assert foot_skating(narrow, lamp.skeleton) < foot_skating(exact, lamp.skeleton) + 0.02
 
 
 def test_what_the_core_has_not_runs_on_pytorch(tiny_lamp):
