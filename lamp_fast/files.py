@@ -22,6 +22,15 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+def _share(path: Path) -> None:
+    """Let those read the files whom the umask allows to: safetensors makes its own for their owner alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    for file in (path, *path.rglob("*")):
+        if file.is_file():
+            file.chmod(0o666 & ~mask)
+
+
 def _cannot_write(path: Path, error: OSError) -> LampError:
     reason = error.strerror or str(error)
     return LampError(f"cannot write {path} ({reason}); choose a place where files can be created")
@@ -54,6 +63,7 @@ def new_file(path: str | os.PathLike) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        _share(partial)
         os.replace(partial, path)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -65,11 +75,14 @@ def new_file(path: str | os.PathLike) -> Iterator[Path]:
 def new_folder(path: str | os.PathLike) -> Iterator[Path]:
     """As `new_file`, for a folder: what stood at `path` is replaced in one rename and removed only afterwards."""
     path = Path(path)
+    if path.is_file():
+        raise LampError(f"cannot write {path}: it is a file; give the name of a folder")
     partial = _beside(path)
     old = partial.with_suffix(".old")
     try:
         partial.mkdir(parents=True)
         yield partial
+        _share(partial)
         if path.exists():
             os.replace(path, old)
         os.replace(partial, path)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from lamp_fast import LampError
@@ -45,3 +47,21 @@ def test_what_cannot_be_written_is_told_before(tmp_path):
         pass
     with pytest.raises(LampError, match="cannot write"), new_folder(tmp_path / "file" / "inside"):
         pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+@pytest.mark.parametrize("make", [new_file, new_folder])
+def test_what_is_written_can_be_read_by_others(make, tmp_path):
+    with make(tmp_path / "name") as partial:
+        inner = partial if make is new_file else partial / "inner"
+        inner.touch(0o600)  # as safetensors
+    (tmp_path / "as-ever").touch()
+    inner = tmp_path / "name" if make is new_file else tmp_path / "name/inner"
+    assert inner.stat().st_mode == (tmp_path / "as-ever").stat().st_mode
+
+
+def test_a_folder_does_not_replace_a_file(tmp_path):
+    (tmp_path / "t2m.tar").write_text("weights")
+    with pytest.raises(LampError, match="t2m.tar: it is a file"), new_folder(tmp_path / "t2m.tar"):
+        pass
+    assert (tmp_path / "t2m.tar").read_text() == "weights"
