@@ -161,8 +161,11 @@ class LampConfig:
 
     def __post_init__(self) -> None:
         makers = [part for part in (self.generator, self.length) if part]
+        coders = [part for part in (self.tokenizer, self.motion_encoder) if part]
         codes = [part.num_codes for part in (self.tokenizer, self.language_motion, self.generator) if part]
         agreements = {
+            "feature_dim": [part.feature_dim for part in coders],
+            "frames per token": [FRAMES_PER_TOKEN, *(2**part.down_blocks for part in coders)],
             "num_codes": codes,
             "code_dim": [(self.motion_encoder or self.tokenizer).code_dim, self.language_motion.code_dim],
             "condition_dim": [self.language_motion.hidden_size, *(part.condition_dim for part in makers)],

@@ -1,5 +1,6 @@
 """Released files, as they lie on disk, through `lamp-fast convert` to the released numbers."""
 
+import argparse
 import math
 import pickle
 import random
@@ -20,6 +21,7 @@ from lamp_fast.checkpoints.released.convert import Options, convert_released
 from lamp_fast.checkpoints.released.statistics import read_statistics, with_bias
 from lamp_fast.checkpoints.released.words import read_words
 from lamp_fast.cli.main import main
+from lamp_fast.config import LampConfig, TokenizerConfig
 from lamp_fast.data import Caption
 from lamp_fast.metrics.embed import EvaluatorEmbedder, LampEmbedder
 from lamp_fast.metrics.matching import matching
@@ -320,6 +322,10 @@ SPOILT = {
     "tar": (tar_of_nothing, "an archive to be unpacked"),
     "trap": (lambda net, folder: torch.save({"net": Trap(folder / "trapped")}, folder / "bad.pth"), "other objects"),
     "pickle": (lambda net, f: (f / "bad.pth").write_bytes(pickle.dumps(Trap(f / "trapped"))), "other objects|damaged"),
+    "settings": (
+        lambda net, f: torch.save({"net": net, "args": argparse.Namespace()}, f / "bad.pth"),
+        r"other objects \(argparse.Namespace\)",
+    ),
     "other model": (lambda net, f: torch.save({"fc.weight": torch.zeros(2, 3)}, f / "bad.pth"), r"fc.weight \(2, 3\)"),
     "no tensors": (lambda net, folder: torch.save({"ep": 1}, folder / "bad.pth"), "no named tensors"),
     "NaN": (
@@ -382,6 +388,26 @@ def test_files_that_do_not_belong_together(golden, tmp_path):
     with pytest.raises(LampError, match="10007 heads do not divide"):
         convert_released([t2m], tmp_path / "m", options=Options(10007))
     assert not (tmp_path / "m").exists()
+
+
+def test_an_encoder_of_other_features(golden, vocabulary, tmp_path):
+    """The VQ-VAE of one data set beside the pretraining of the other."""
+    fixture = golden("lamp_pretrain")
+    pretraining = read(released_file(fixture))
+    net = pretraining["motion_qformer"]
+    dim = feature_dim(net)
+    net["motion_encoder.model.0.weight"] = net["motion_encoder.model.0.weight"][:, 1:].clone()
+    torch.save(pretraining, tmp_path / "pretraining.tar")
+    with pytest.raises(LampError, match=rf"feature_dim must be the same in every part, found \({dim}, {dim - 1}\)"):
+        convert_released(
+            [tmp_path / "pretraining.tar"],
+            tmp_path / "m",
+            vocabulary=vocabulary,
+            statistics=write_statistics(tmp_path / "meta", dim),
+            options=Options(fixture.config["qformer"]["heads"]),
+        )
+    with pytest.raises(LampError, match=r"frames per token must be the same in every part, found \(4, 8\)"):
+        LampConfig(tokenizer=TokenizerConfig(down_blocks=3))
 
 
 def test_pretraining_and_generator_make_one_model(golden, vocabulary, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from lamp_fast import LampError
 from lamp_fast.checkpoints.captioner import load_captioner, open_language_model, save_captioner
 from lamp_fast.checkpoints.released import captioner as released
+from lamp_fast.checkpoints.released.convert import Options, convert_released
 from lamp_fast.checkpoints.released.tokenizer import convert_encoder
 from lamp_fast.config import CaptionerConfig, TokenizerConfig
 from lamp_fast.models.captioning import CaptionOptions, write_captions
@@ -108,11 +109,37 @@ def test_convert(fixture, latents, tmp_path, capsys):
     assert main([*words, "--language-model", str(fixture.folder / "opt_tokenizer")]) == 0
     out = capsys.readouterr().out
     assert "LaMP-M2T" in out and "never used" in out and "left over" not in out
+    assert main([*words, "--language-model", str(fixture.folder / "opt_tokenizer")]) == 0  # again, in its place
     converted = load_captioner(tmp_path / "m2t")
     ids, mask = converted.tokenize(fixture.config["train_texts"])
     fixture.check("train_input_ids", ids)
     fixture.check("prefix", converted.prefix(latents, None))
     fixture.check("train_loss", converted.loss(latents, None, ids, mask))
+
+
+LAYER = "llm.base_model.model.model.decoder.layers.0."
+SPOILT = {
+    LAYER + "fc1.weight": None,
+    LAYER + "fc2.weight": None,
+    LAYER + "self_attn.k_proj.weight": torch.zeros(3),
+    "llm.base_model.model.model.decoder.embed_tokens.weight": torch.zeros(3),
+    "Qformer.bert.encoder.layer.0.crossattention.self.key.weight": None,
+    "opt_proj.bias": None,
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_spoilt_release_gets_a_sentence(name, fixture, weights, tmp_path):
+    spoilt = {key: tensor for key, tensor in weights.items() if key != name}
+    spoilt |= {} if SPOILT[name] is None else {name: SPOILT[name]}
+    torch.save({"trans": spoilt}, tmp_path / "m2t.pth")
+    heads = fixture.config["qformer"]["heads"], fixture.config["opt"]["num_attention_heads"]
+    words = {"language_model": fixture.folder / "opt_tokenizer"}
+    for sizes in (heads, (heads[0], 0)):
+        options = Options(sizes[0], language_model_heads=sizes[1])
+        with pytest.raises(LampError) as raised:
+            convert_released([tmp_path / "m2t.pth"], tmp_path / "m", **words, options=options)
+        assert "\n" not in str(raised.value) and not (tmp_path / "m").exists()
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def language_model(state_dict: Mapping[str, Tensor], num_heads: int = 32) -> nn.
         if name.startswith(_LLM) and ".lora_" not in name
     }
     vocabulary, width = tensors["model.decoder.embed_tokens.weight"].shape
-    if width % num_heads:
+    if num_heads < 1 or width % num_heads:
         raise LampError(f"OPT is {width} wide, which {num_heads} heads do not divide; give its number of heads")
     layers = {name.split(".")[3] for name in tensors if name.startswith("model.decoder.layers.")}
     config = OPTConfig(
@@ -65,7 +65,7 @@ def language_model(state_dict: Mapping[str, Tensor], num_heads: int = 32) -> nn.
         num_attention_heads=num_heads,
     )
     model = OPTForCausalLM(config).to(tensors["lm_head.weight"].dtype)
-    model.load_state_dict(tensors)
+    _load(model, tensors)
     return model.eval()
 
 
@@ -81,20 +81,24 @@ def convert_captioner(
     tokenizer: a folder with OPT's. config: of `config_from_released`. num_heads: OPT's own. The motion encoder is left
     out: it is that of the LaMP the captioner was made from. Raises LampError for tensors that are missing or misfit.
     """
-    check_replaceable(destination, {CONFIG, WEIGHTS, LANGUAGE_MODEL})
+    check_replaceable(destination, {CONFIG, WEIGHTS, LANGUAGE_MODEL, "README.md"})
     words, llm = open_words(tokenizer), language_model(state_dict, num_heads)
     tensors = {name: tensor.float() for name, tensor in convert(state_dict).items()}
     with new_folder(destination) as partial:
         llm.save_pretrained(partial / LANGUAGE_MODEL)
         words.save_pretrained(partial / LANGUAGE_MODEL)
         model = LlmCaptioner(dataclasses.replace(config, language_model=LANGUAGE_MODEL), llm, words)
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[1].strip()
-            raise LampError(f"this captioner does not fit together ({reason}); get the whole file") from error
+        _load(model, tensors)
         save_captioner(partial, model)
     return {name for name in state_dict if _is_used(name)}
+
+
+def _load(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise LampError(f"this captioner does not fit together ({reason}); get the whole file") from error
 
 
 def _is_used(name: str) -> bool:

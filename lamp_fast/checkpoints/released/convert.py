@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,9 +119,11 @@ def convert_released(
         if len(files) > 1:
             raise LampError("a captioner is a folder of its own; convert it by itself")
         language_model = language_model or files[0].parent / "opt2.7b"
-        _convert_captioner(accounts[0], found["captioner"].tensors, Path(destination), language_model, options)
+        with _explained(files):
+            _convert_captioner(accounts[0], found["captioner"].tensors, Path(destination), language_model, options)
         return Conversion(accounts, ["captioner", "language_model"], [])
-    models = _Builder(found, by_kind, models, options).build()
+    with _explained(files):
+        models = _Builder(found, by_kind, models, options).build()
     if "evaluator" in models and len(models) > 1:
         raise LampError("an evaluator has statistics of its own; convert it by itself")
     vocabulary = vocabulary or _beside(files, VOCABULARY, f"bert/{VOCABULARY}")
@@ -196,6 +199,20 @@ def _convert_captioner(
         (account.dropped.setdefault(reason, []) if reason else account.left_over).append(name)
 
 
+@contextmanager
+def _explained(files: Sequence[Path]) -> Iterator[None]:
+    """Sizes are read off shapes: whatever fails there is the fault of the files, and is said so."""
+    try:
+        yield
+    except LampError:
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise LampError(
+            f"{' and '.join(map(str, files))}: a tensor is missing or has a shape that none of these models has; "
+            "get the original"
+        ) from error
+
+
 class _Builder:
     """Released tensors -> our models; the accounts learn what became of them.
 
@@ -211,14 +228,7 @@ class _Builder:
 
     def build(self) -> dict[str, nn.Module]:
         """All models by the names of their parts. Raises LampError for tensors that are missing or do not fit."""
-        try:
-            self._build()
-        except LampError:
-            raise
-        # Sizes are read off shapes.
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            files = " and ".join(str(account.file) for account in self.accounts.values())
-            raise LampError(f"{files}: a tensor has a shape that none of these models has; get the original") from error
+        self._build()
         for kind, tensors in self.released.items():
             _account(self.accounts[kind], tensors, self._used[kind])
         return self.models

@@ -96,7 +96,7 @@ def _load(file: Path) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage leads to
         if "Unsupported" in str(error) or "weights_only" in str(error).lower():
-            unknown = re.search(r"(?:GLOBAL|global:?) `?([\w.]+)", str(error))
+            unknown = re.search(r"GLOBAL ([\w.]+)", str(error))
             if unknown:
                 raise LampError(
                     f"{file} is no checkpoint of tensors alone: it holds other objects ({unknown[1]}), and is not "
