@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,14 +71,27 @@ def open_dataset(folder: str | Path, split: str, *, mirror: bool = False) -> Mot
     `clips.jsonl` and `splits.json` (and, where they are shipped, `Mean.npy` and `Std.npy`). HumanML3D and KIT-ML:
     `new_joint_vecs`, `texts`, `<split>.txt`, `Mean.npy`, `Std.npy`. With `mirror` every clip of the first layout comes
     a second time with left and right exchanged in motion and text (the second layout holds its mirrored clips already).
-    Raises `LampError` when the folder holds neither, or has no such split.
+    Raises `LampError` when the folder holds neither, has no such split, or is damaged.
     """
     folder = Path(folder)
-    if (folder / "splits.json").is_file():
-        return _open_joints(folder, split, mirror)
-    if (folder / "new_joint_vecs").is_dir():
-        return _open_features(folder, split)
+    with _explained(folder):
+        if (folder / "splits.json").is_file():
+            return _open_joints(folder, split, mirror)
+        if (folder / "new_joint_vecs").is_dir():
+            return _open_features(folder, split)
     raise _no_dataset(folder)
+
+
+@contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    """Whatever fails while a part of a data set is read is the fault of that part, and is said so."""
+    try:
+        yield
+    except LampError:
+        raise
+    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise LampError(f"{place} is damaged or incomplete ({reason}); get the data set again") from error
 
 
 def _no_dataset(folder: Path) -> LampError:
@@ -89,7 +104,8 @@ def split_names(folder: str | Path) -> list[str]:
     """The splits of a data set, in the order of their names. Raises `LampError` as `open_dataset`."""
     folder = Path(folder)
     if (folder / "splits.json").is_file():
-        return sorted(json.loads((folder / "splits.json").read_text()))
+        with _explained(folder / "splits.json"):
+            return sorted(json.loads((folder / "splits.json").read_text()))
     if (folder / "new_joint_vecs").is_dir():
         return sorted(file.stem for file in folder.glob("*.txt"))
     raise _no_dataset(folder)
@@ -131,12 +147,17 @@ def _stored_joints(folder: Path, wanted: set[str]) -> Iterator[tuple[str, np.nda
     for name in sorted(wanted):
         file = folder / "joints" / f"{name}.npy"
         if file.is_file():
-            yield name, np.load(file, allow_pickle=False)
+            yield name, _array(file)
 
 
 def _statistics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    mean, std = (np.load(folder / f"{name}.npy", allow_pickle=False).astype(np.float32) for name in ("Mean", "Std"))
+    mean, std = (_array(folder / f"{name}.npy").astype(np.float32) for name in ("Mean", "Std"))
     return mean, std
+
+
+def _array(file: Path) -> np.ndarray:
+    with _explained(file):
+        return np.load(file, allow_pickle=False)
 
 
 def _open_features(folder: Path, split: str) -> MotionDataset:
@@ -154,9 +175,12 @@ def _open_features(folder: Path, split: str) -> MotionDataset:
         # Both public data sets list a few clips that their own scripts fail to build.
         if not (motion.is_file() and captions.is_file()):
             continue
-        features = np.load(motion, allow_pickle=False).astype(np.float32)
+        features = _array(motion).astype(np.float32)
+        if features.ndim != 2 or features.shape[1] != len(mean):
+            raise LampError(f"{motion} has shape {features.shape}, expected (frames, {len(mean)})")
         if np.isfinite(features).all():
-            clips += _captioned_clips(name, features, captions.read_text(encoding="utf-8"), skeleton)
+            with _explained(captions):
+                clips += _captioned_clips(name, features, captions.read_text(encoding="utf-8"), skeleton)
     return MotionDataset(clips, skeleton, (mean, std))
 
 

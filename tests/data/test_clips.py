@@ -107,6 +107,33 @@ def test_what_is_no_data_set_gets_a_sentence(tmp_path):
         open_dataset(tmp_path, "test")
 
 
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+DAMAGES = {
+    "Mean.npy": lambda folder: (folder / "Mean.npy").unlink(),
+    "Std.npy": lambda folder: cut(folder / "Std.npy"),
+    "1.npy is damaged": lambda folder: cut(folder / "new_joint_vecs/1.npy"),
+    r"1.npy has shape \(50, 100\), expected \(frames, 263\)": lambda folder: np.save(
+        folder / "new_joint_vecs/1.npy", np.zeros((50, 100))
+    ),
+    "1.txt is damaged .*expected 4": lambda folder: (folder / "texts/1.txt").write_text("no tags"),
+    "1.txt is damaged .*utf-8": lambda folder: (folder / "texts/1.txt").write_bytes(b"\xff#x#0.0#0.0"),
+    "damaged .*JSON": lambda folder: (folder / "splits.json").write_text("{"),
+    "damaged .*clips.jsonl": lambda folder: (folder / "splits.json").write_text('{"train": []}'),
+}
+
+
+@pytest.mark.parametrize("message", DAMAGES)
+def test_a_damaged_data_set_gets_a_sentence(message, tmp_path):
+    write_humanml3d(tmp_path, 263, {"1": 50}, [["x#x#0.0#0.0"]])
+    DAMAGES[message](tmp_path)
+    with pytest.raises(LampError, match=message) as raised:
+        open_dataset(tmp_path, "train")
+    assert "\n" not in str(raised.value)
+
+
 def test_shared_data_splits_do_not_overlap(shared_data):
     splits = json.loads((shared_data / "splits.json").read_text())
     names = [name for split in splits.values() for name in split]
