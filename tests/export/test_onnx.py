@@ -170,6 +170,14 @@ def test_again_in_its_place_with_card_and_licence(tiny_folder, tmp_path):
     assert "| decode_step.onnx | 0." in (folder / "README.md").read_text()
 
 
+def test_values_that_are_no_numbers_are_not_kept(tiny_lamp, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "lamp_fast.export.onnx_graphs.MotionEmbedding.by_the_model", lambda self, *_: (torch.tensor([[torch.nan]]),)
+    )
+    with pytest.raises(LampError, match="motion_embedding.onnx is off the model by nan"):
+        export_onnx(tiny_lamp, tmp_path / "onnx")
+
+
 def test_a_graph_that_differs_is_not_kept(tiny_lamp, tmp_path, monkeypatch):
     monkeypatch.setattr("lamp_fast.export.onnx_graphs.KEPT", 3.0)
     monkeypatch.setattr("lamp_fast.export.onnx_graphs.gumbel", lambda noise: 1 - noise)
