@@ -11,7 +11,7 @@ DEFAULT_INDEX = Path("lamp-index")
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("index", help="make a folder of motions searchable", description=__doc__)
-    parser.add_argument("folder", type=Path, help="motion files (.bvh, .amc, .npz, .npy) at any depth, or a data set")
+    parser.add_argument("folder", type=Path, help=".bvh, .glb, .amc, .npz, .npy files at any depth, or a data set")
     parser.add_argument("--output", type=Path, default=DEFAULT_INDEX, metavar="INDEX", help="default: %(default)s")
     parser.add_argument("--split", help="of a data set; default: all of them")
     parser.add_argument(

@@ -72,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
 def _query(query: str) -> str | Clip:
     """A text, or the motion that is named: a file, or "file#name" of one that holds several."""
     from ..readers import read_motion
-    from ..readers.motion import SUFFIXES, split_clip
+    from ..readers.motion import OTHERS, SUFFIXES, split_clip
 
     path, clip = split_clip(query)
-    return read_motion(path, clip=clip) if path.suffix.lower() in SUFFIXES else query
+    return read_motion(path, clip=clip) if path.suffix.lower() in SUFFIXES | OTHERS else query
 
 
 def _lines(file: Path) -> list[str]:

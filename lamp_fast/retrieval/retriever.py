@@ -154,7 +154,7 @@ class MotionRetriever:
         done. A file that cannot be read is named in the result and left out.
 
         Args:
-            folder: motion files (.bvh, .amc, .npz, .npy) at any depth, or a data set. index: a folder.
+            folder: motion files (.bvh, .glb, .amc, .npz, .npy) at any depth, or a data set. index: a folder.
             split: of a data set; None: all.
             method: "exact", or with faiss "ivf" or "hnsw", which search faster than exactly and may miss some.
             progress: called with the number of sources that were looked at, and of all.

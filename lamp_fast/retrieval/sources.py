@@ -105,7 +105,12 @@ def find_sources(folder: str | os.PathLike, split: str | None = None, skip: Path
     if split:
         raise LampError(f"{folder} is no data set and has no split {split!r}; leave the split out")
     motions = (path for path in files if path.suffix.lower() in SUFFIXES)
-    return [MotionFile(path, path.relative_to(folder).as_posix()) for path in motions]
+    return [MotionFile(path, printable(path.relative_to(folder))) for path in motions]
+
+
+def printable(path: Path) -> str:
+    """A path as text that a data base and a terminal take: bytes that are no UTF-8 are written as \\xff."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _files(folder: Path, skip: Path | None) -> Iterator[Path]:
@@ -115,6 +120,13 @@ def _files(folder: Path, skip: Path | None) -> Iterator[Path]:
 
 
 def _stamp(files: list[Path]) -> str:
-    found = ((path.name, path.stat()) for path in files)
-    told = "".join(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n" for name, stat in found)
+    told = "".join(f"{path.name}\0{_size_and_time(path)}\n" for path in files)
     return hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def _size_and_time(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:  # it left since the folder was listed; reading it will say so
+        return "gone"
+    return f"{stat.st_size}\0{stat.st_mtime_ns}"

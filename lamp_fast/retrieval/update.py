@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LampError
 from .nearest import METHODS, Approximate, Method, neighbours_file
-from .sources import Source, SourceClip, find_sources
+from .sources import Source, SourceClip, find_sources, printable
 from .store import KnownClip, Store, Window, shown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def update(
         import faiss  # noqa: F401  (missing, it is better missed before the work than after)
     sources = find_sources(folder, split, skip=Path(index))
     if not sources:
-        raise LampError(f"{folder} holds no motion files; give a folder with .bvh, .amc, .npz or .npy files")
+        raise LampError(f"{folder} holds no motion files; give a folder with .bvh, .glb, .amc, .npz or .npy files")
     with Store(index, retriever.about, create=True) as store:
         _check_folder(store, Path(folder))
         writer = _Writer(retriever, store)
@@ -79,6 +79,7 @@ class _Writer:
         self.done = Update()
         self._clips: list[tuple[str, SourceClip, str]] = []
         self._finished: list[tuple[str, str]] = []
+        self._refused: set[str] = set()  # sources with a clip that the model refuses: they are read again
 
     def leave(self, keys: set[str]) -> None:
         for key in sorted(keys):
@@ -98,8 +99,8 @@ class _Writer:
         except LampError as error:
             named = source.key in str(error)
             self.done.refused.append(str(error) if named else f"{source.key}: {error}")
-        else:
-            self._finished.append((source.key, source.stamp))
+            return  # what was read of it before stays: one damaged file must not empty the index of a data set
+        self._finished.append((source.key, source.stamp))
         gone = [clip.id for name, clip in known.items() if name not in seen]
         if gone:
             with self.store.transaction():
@@ -120,14 +121,14 @@ class _Writer:
 
     def flush(self) -> None:
         motions = self._encode()
-        refused = {waiting[0] for waiting, motion in zip(self._clips, motions, strict=True) if motion is None}
+        self._refused |= {waiting[0] for waiting, motion in zip(self._clips, motions, strict=True) if motion is None}
         with self.store.transaction():
             for (source, clip, fingerprint), motion in zip(self._clips, motions, strict=True):
-                self.store.drop_clip(source, clip.name)
                 if motion is not None:
+                    self.store.drop_clip(source, clip.name)
                     self.store.put_clip(source, clip.name, fingerprint, clip.texts, motion)
             for key, stamp in self._finished:
-                if key not in refused:
+                if key not in self._refused:
                     self.store.finish_source(key, stamp)
         self.done.encoded += sum(motion is not None for motion in motions)
         self._clips, self._finished = [], []
@@ -153,7 +154,7 @@ def _check_folder(store: Store, folder: Path) -> None:
     if before and Path(before).exists() and not os.path.samefile(before, folder):
         raise LampError(f"{store.folder} is the index of {before}; give another place for that of {folder}")
     with store.transaction():
-        store.remember({"folder": str(folder.resolve())})
+        store.remember({"folder": printable(folder.resolve())})
 
 
 def _embed_texts(retriever: MotionRetriever, store: Store, done: Update) -> None:

@@ -185,6 +185,7 @@ def test_commands(model_folder, write, joints, tmp_path, monkeypatch, capsys):
     assert "the person walks" in capsys.readouterr().out
     for wrong in (
         ["search", "nowhere.bvh"],
+        ["search", "clip.fbx"],
         ["search", "the person walks", "--index", "nowhere"],
         ["search", "the person walks", "--find", "texts"],
         ["search", "the person walks", "--texts", "words.txt"],

@@ -149,10 +149,12 @@ def test_data_set_and_files_of_several_motions(retriever, joints, tmp_path):
     assert retriever.open(tmp_path / "set").contents.texts == ["the person turns"]
     with pytest.raises(LampError, match="has no split 'dev'"):
         retriever.update(folder, tmp_path / "set", split="dev")
+    (folder / "clips.jsonl").unlink()
+    assert "clips.jsonl" in retriever.update(folder, tmp_path / "set", split="test").refused[0]
     assert len(retriever.open(tmp_path / "set")) == 1
 
 
-def test_what_cannot_be_read_is_named_and_leaves(retriever, write, tmp_path):
+def test_what_cannot_be_read_is_named_and_stays_as_it_was(retriever, write, tmp_path):
     write("good", 1), write("turns-bad", 2), write("short", 3, frames=3)
     (tmp_path / "clips/bad.bvh").write_text("not a hierarchy")
     (tmp_path / "clips/notes.txt").write_text("not a motion")
@@ -162,8 +164,36 @@ def test_what_cannot_be_read_is_named_and_leaves(retriever, write, tmp_path):
     assert "bad.bvh" in update.refused[0] and "short.npz" in "".join(update.refused)
     (tmp_path / "clips/turns-bad.npz").write_bytes(b"damaged")
     update = retriever.update(tmp_path / "clips", index)
-    assert (update.clips, update.removed, len(update.refused)) == (1, 1, 3)
+    assert (update.clips, update.removed, len(update.refused)) == (2, 0, 3)
     assert len(retriever.update(tmp_path / "clips", index).refused) == 3  # said again every time
+
+
+def test_a_file_with_a_refused_motion_is_read_again(retriever, joints, tmp_path, monkeypatch):
+    monkeypatch.setattr(update_module, "FRAMES_AT_ONCE", 1)  # the refused motion is done before the file is at its end
+    (tmp_path / "clips").mkdir()
+    np.savez(tmp_path / "clips/two.npz", a=joints(1, 4), b=joints(2))
+    for _ in range(2):
+        update = retriever.update(tmp_path / "clips", tmp_path / "index")
+        assert update.clips == 1 and len(update.refused) == 1 and "two.npz#a" in update.refused[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
+def test_names_that_are_no_utf_8(retriever, write, tmp_path):
+    folder = tmp_path / os.fsdecode(b"fol\xffder")
+    write("a", 1)
+    (tmp_path / "clips").rename(folder)
+    (folder / "a.npz").rename(folder / os.fsdecode(b"b\xff.npz"))
+    for done in ("encoded", "unchanged"):
+        assert getattr(retriever.update(folder, tmp_path / "index"), done) == 1
+    assert retriever.open(tmp_path / "index").contents.clips == [r"b\xff.npz"]
+
+
+def test_a_file_that_leaves_while_the_folder_is_listed(retriever, write, tmp_path, monkeypatch):
+    write("stays", 1)
+    listed = [tmp_path / "clips/leaves.npz", tmp_path / "clips/stays.npz"]
+    monkeypatch.setattr("lamp_fast.retrieval.sources._files", lambda *_: iter(listed))
+    update = retriever.update(tmp_path / "clips", tmp_path / "index")
+    assert update.clips == 1 and len(update.refused) == 1 and "leaves.npz" in update.refused[0]
 
 
 def test_refusals(retriever, lamp, write, tmp_path):
