@@ -100,7 +100,7 @@ def find_sources(folder: str | os.PathLike, split: str | None = None, skip: Path
     if not os.path.isdir(folder):
         raise LampError(f"{folder} is no folder; give one that holds motion files, or a data set")
     files = list(_files(folder, skip.resolve() if skip else None))
-    if (folder / "splits.json").is_file() or (folder / "new_joint_vecs").is_dir():
+    if os.path.isfile(folder / "splits.json") or os.path.isdir(folder / "new_joint_vecs"):
         return [DataSet(folder, split, files)]
     if split:
         raise LampError(f"{folder} is no data set and has no split {split!r}; leave the split out")
@@ -116,7 +116,7 @@ def printable(path: Path) -> str:
 def _files(folder: Path, skip: Path | None) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != "." and Path(parent, name).resolve() != skip)
-        yield from (path for name in sorted(names) if name[0] != "." and (path := Path(parent, name)).is_file())
+        yield from (path for name in sorted(names) if name[0] != "." and os.path.isfile(path := Path(parent, name)))
 
 
 def _stamp(files: list[Path]) -> str:

@@ -188,6 +188,17 @@ def test_names_that_are_no_utf_8(retriever, write, tmp_path):
     assert retriever.open(tmp_path / "index").contents.clips == [r"b\xff.npz"]
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may enter every folder")
+def test_a_folder_that_may_not_be_entered(retriever, write, tmp_path):
+    write("a", 1)
+    (tmp_path / "clips").chmod(0)
+    try:
+        with pytest.raises(LampError, match="holds no motion files"):
+            retriever.update(tmp_path / "clips", tmp_path / "index")
+    finally:
+        (tmp_path / "clips").chmod(0o700)
+
+
 def test_a_file_that_leaves_while_the_folder_is_listed(retriever, write, tmp_path, monkeypatch):
     write("stays", 1)
     listed = [tmp_path / "clips/leaves.npz", tmp_path / "clips/stays.npz"]
