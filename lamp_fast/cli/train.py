@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 
-# Steps, batch size and learning rate with which lamp-mini was trained.
+# Steps, batch size and learning rate with which lamp-mini and the captioner of docs/captioning.md were trained.
 STAGES = {
     "tokenizer": (5000, 64, 5e-4, "motion features <-> tokens"),
     "language-motion": (1000, 32, 3e-4, "the four language-motion tasks"),
     "generator": (2000, 64, 4e-4, "tokens from text"),
     "length": (600, 256, 1e-3, "length from text"),
-    "captioner": (2000, 16, 1e-4, "text from motion, by a language model"),
+    "captioner": (1200, 8, 1e-3, "text from motion, by a language model"),
     "evaluator": (1000, 32, 5e-4, "a judge of generated motions, for `lamp-fast eval`; needs no other stage"),
 }
 FOLDERS = {"captioner": "the folder of the captioner"}

@@ -27,6 +27,9 @@ FRAME_OFFSETS = (0, 2)
 class CaptionerObjective(Objective):
     """Cross entropy of a clip's text; wordings: how many paraphrases of it are used."""
 
+    # At the rate that LoRA and the projection want, the motion side forgets to tell motions apart (docs/captioning.md).
+    pretrained = ("language_motion.",)
+
     def __init__(self, model: LlmCaptioner, train: list[EncodedClip], validation: list[EncodedClip], wordings: int = 1):
         super().__init__()
         self.model = model

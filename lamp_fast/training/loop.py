@@ -29,6 +29,7 @@ from . import state
 log = logging.getLogger(__name__)
 
 Batch = dict[str, Any]
+PRETRAINED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,12 @@ class Objective(nn.Module):
     """A model in training: `forward(batch)` gives named losses, of which `total` is minimised.
 
     `model` is what gets saved; everything else an objective needs is frozen. `training_state` names tensors that a
-    resumed run needs besides the model and the optimizer.
+    resumed run needs besides the model and the optimizer. Parameters whose names start with one of `pretrained` learn
+    at `PRETRAINED_SHARE` of the rate.
     """
 
     model: nn.Module
+    pretrained: tuple[str, ...] = ()
 
     def batch(self, draw: torch.Generator, size: int) -> Batch:
         """One batch on the CPU, drawn with `draw` alone."""
@@ -118,12 +121,8 @@ def train(
 
     # Which parameters an objective leaves out depends on its options; a single process ignores this.
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
-    decayed = [p for p in objective.model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in objective.model.parameters() if p.requires_grad and p.ndim <= 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=options.learning_rate,
-        betas=options.betas,
+        _parameter_groups(objective, options.weight_decay), lr=options.learning_rate, betas=options.betas
     )
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     saved = folder / "state.safetensors"
@@ -143,7 +142,7 @@ def train(
             torch.manual_seed(step_seed(options.seed, step, process))
             objective.train()
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(options, step)
+                group["lr"] = group["share"] * learning_rate(options, step)
             autocast = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.precision == "bf16")
             with autocast, attention_for_training(accelerator.device):
                 losses = wrapped(_to_device(batch, accelerator.device))
@@ -171,6 +170,17 @@ def train(
 def attention_for_training(device: torch.device) -> AbstractContextManager:
     """On a CPU the plain formula: the fused kernel's backward pass took 40 % of a language-motion step (49 tokens)."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
+def _parameter_groups(objective: Objective, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay, biases and norms do not; what was trained before learns more slowly."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in objective.model.named_parameters():
+        if parameter.requires_grad:
+            decay = weight_decay if parameter.ndim > 1 else 0.0
+            share = PRETRAINED_SHARE if name.startswith(objective.pretrained) else 1.0
+            groups.setdefault((decay, share), []).append(parameter)
+    return [{"params": p, "weight_decay": decay, "share": share} for (decay, share), p in groups.items()]
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:

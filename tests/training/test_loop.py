@@ -10,7 +10,7 @@ from lamp_fast.config import TokenizerConfig
 from lamp_fast.data import Clip, MotionDataset
 from lamp_fast.errors import LampError
 from lamp_fast.motion.skeleton import HUMANML3D
-from lamp_fast.training.loop import TrainingOptions, learning_rate, step_seed, train
+from lamp_fast.training.loop import PRETRAINED_SHARE, TrainingOptions, learning_rate, step_seed, train
 from lamp_fast.training.tokenizer import TokenizerObjective
 
 CONFIG = TokenizerConfig(width=8, code_dim=4, num_codes=8, dropout=0.2)
@@ -71,6 +71,19 @@ def test_interrupted_run_equals_uninterrupted(tmp_path, step, precision):
         assert torch.equal(a, resumed.training_state()[name]), name
     assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
     assert [r["step"] for r in rows(tmp_path / "whole")] == [2, 4, 4, 6, 8, 8, 9, 9]
+
+
+def test_what_was_trained_before_learns_more_slowly(tmp_path):
+    """The first step of Adam moves every value with a gradient by the rate, whatever its size."""
+    options = TrainingOptions(steps=1, batch_size=2, learning_rate=1e-3, warmup=0, weight_decay=0.0)
+    made, before = objective(), objective().model.state_dict()
+    made.pretrained = ("encoder.",)
+    train(made, tmp_path, options)
+    for prefix, rate in (("encoder.", 1e-3 * PRETRAINED_SHARE), ("decoder.", 1e-3)):
+        moved = [(a - before[k]).abs().max() for k, a in made.model.named_parameters() if k.startswith(prefix)]
+        assert moved
+        # Adam divides by |gradient| + 1e-8, and the sum is rounded to float32.
+        torch.testing.assert_close(torch.stack(moved).max(), torch.tensor(rate), rtol=1e-2, atol=1e-6)
 
 
 def test_a_finished_run_only_loads(tmp_path):
