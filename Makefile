@@ -33,6 +33,7 @@ sanitize: .venv/dev
 lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror $(shell git ls-files '*.c' '*.h' '*.cpp' '*.cu')
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/run.py

@@ -1,6 +1,6 @@
 // Times the core's products, attention and codebook lookup on one thread: share of the peak that a loop over registers
-// reaches in this process, and oneDNN beside them where the build found it. Ways are called in turn; the best call counts,
-// since whatever else the machine does only adds to it.
+// reaches in this process, and oneDNN beside them where the build found it. Ways are called in turn; the best call
+// counts, since whatever else the machine does only adds to it.
 //
 //   cmake -S . -B build/bench -DLAMP_FAST_BENCH=ON [-DCMAKE_PREFIX_PATH=<folder of oneDNN>]
 //   cmake --build build/bench --target kernels_bench && OMP_NUM_THREADS=1 build/bench/kernels_bench [seconds a row]
@@ -40,8 +40,9 @@ struct Way {
 };
 
 void time_in_turn(std::vector<Way>& ways) {
-  const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
-                                                   seconds_a_row * static_cast<double>(ways.size())));
+  const Clock::time_point end =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                         std::chrono::duration<double>(seconds_a_row * static_cast<double>(ways.size())));
   for (Way& way : ways) way.call();
   do {
     for (Way& way : ways) {
@@ -80,7 +81,8 @@ const char* name_of(Precision precision) {
 
 #if defined(LF_HAS_ONEDNN)
 
-// x (m,k) in the precision's own numbers by a weight that oneDNN has packed, into float32, with bias; for int8 it leaves out the scales of rows and columns, which ours applies.
+// x (m,k) in the precision's own numbers by a weight that oneDNN has packed, into float32, with bias; for int8 it
+// leaves out the scales of rows and columns, which ours applies.
 class OneDnn {
  public:
   OneDnn(Precision precision, std::size_t m, std::size_t k, std::size_t n, lf::Activation activation)
@@ -166,7 +168,8 @@ void products(const lf::Kernels& kernels, std::size_t m, std::size_t k, std::siz
     OneDnn other(precision, m, k, n, activation);
     ways.push_back({"oneDNN", operations, [&] { other.run(); }});
 #endif
-    ways.push_back({"rows prepared", 0.0, [&] { in.rows.prepare(executor, x.data(), k, m, lf::Preparation::normalise); }});
+    ways.push_back(
+        {"rows prepared", 0.0, [&] { in.rows.prepare(executor, x.data(), k, m, lf::Preparation::normalise); }});
     time_in_turn(ways);
     std::printf("  %-4s", name_of(precision));
     report(ways, peaks[static_cast<int>(precision)]);
@@ -186,7 +189,8 @@ void attentions(const lf::Kernels& kernels, std::size_t batch, std::size_t rows,
     if (kernels.tile[static_cast<int>(format)].run == nullptr) continue;
     lf::AttentionCall call;
     call.batch = batch, call.queries = call.keys = rows, call.heads = heads, call.head_width = width;
-    call.q = {format == Format::f32 ? static_cast<void*>(const_cast<float*>(wide.data())) : narrow.data(), stride, format};
+    call.q = {format == Format::f32 ? static_cast<void*>(const_cast<float*>(wide.data())) : narrow.data(), stride,
+              format};
     call.k = call.q.from_column(heads * width), call.v = call.q.from_column(2 * heads * width);
     call.mode = lf::AttentionMode::soft_causal;
     call.out = lf::float_rows(out.data(), heads * width);
@@ -206,8 +210,8 @@ void codebooks(const lf::Kernels& kernels, std::size_t rows, std::size_t codes, 
   const Executor executor;
   lf::Buffer<unsigned char> scratch(lf::codebook_scratch(kernels, executor, codes, width), lf::system_allocator());
   std::vector<Way> ways{{"ours", 2.0 * static_cast<double>(rows * codes * width), [&] {
-                           lf::codebook_lookup(kernels, executor, x.data(), rows, book.data(), codes, width, found.data(),
-                                               scratch.data());
+                           lf::codebook_lookup(kernels, executor, x.data(), rows, book.data(), codes, width,
+                                               found.data(), scratch.data());
                          }}};
   time_in_turn(ways);
   std::printf("  f32 ");

@@ -125,7 +125,8 @@ bool Composer::begin_motion(Error& error) noexcept {
   const lf_generate_params& params = question_->params;
   work_->overlap = 0;
   // 0 leaves it to the model.
-  work_->count = params.frames > 0 ? (static_cast<std::size_t>(params.frames) + kFramesPerToken - 1) / kFramesPerToken : 0;
+  work_->count =
+      params.frames > 0 ? (static_cast<std::size_t>(params.frames) + kFramesPerToken - 1) / kFramesPerToken : 0;
   if (keeps_frames()) return begin_before(error);
   const lf_stream* stream = question_->stream;
   if (stream == nullptr) return draw(Stage::motion, nullptr, nullptr, work_->count, error);
@@ -168,7 +169,8 @@ bool Composer::begin_decoding(Error& error) noexcept {
     const std::size_t drawn = work_->generation.tokens() - work_->overlap;
     std::copy_n(work_->generation.ids() + work_->overlap, drawn, work_->tokens.data());
   }
-  work_->overlap = question_->stream->motion.last_tokens(known_.data(), std::min(kContextTokens, max_tokens() - work_->count));
+  work_->overlap =
+      question_->stream->motion.last_tokens(known_.data(), std::min(kContextTokens, max_tokens() - work_->count));
   std::copy_n(work_->tokens.data(), work_->count, known_.data() + work_->overlap);
   return draw(Stage::decoding, work_->condition.data(), known_.data(), work_->overlap + work_->count, error);
 }
@@ -207,7 +209,8 @@ Segment Composer::segment() const noexcept {
 
 // Of the frames in `frames_`.
 bool Composer::find_features(std::size_t frames, Error& error) noexcept {
-  if (joints_to_features(frames_.data(), frames, body_.skeleton(), feature_scratch_.data(), features_.data())) return true;
+  if (joints_to_features(frames_.data(), frames, body_.skeleton(), feature_scratch_.data(), features_.data()))
+    return true;
   return fail(error, LF_ERROR_INVALID_ARGUMENT,
               "a bone of the given frames has no length; check the order of the joints");
 }

@@ -19,7 +19,8 @@ constexpr unsigned kIndexBits = 8;
 static_assert(kMaxRequests < 1u << kIndexBits, "a slot's index fits into its bits");
 
 bool Slot::is_unwanted(Error& error) const noexcept {
-  if (cancelled_.load(std::memory_order_relaxed) == number_ || (question.revoked != nullptr && question.revoked->load())) {
+  if (cancelled_.load(std::memory_order_relaxed) == number_ ||
+      (question.revoked != nullptr && question.revoked->load())) {
     fail(error, LF_ERROR_CANCELLED, "the request was cancelled");
     return true;
   }
@@ -80,7 +81,8 @@ lf_request Queue::hand_in(Slot& slot, bool kept) noexcept {
 
 Clock::time_point Queue::due(const Slot& slot, Clock::time_point now) const noexcept {
   const Question& question = slot.question;
-  const auto limit = static_cast<std::int64_t>(std::min<std::uint64_t>(question.params.deadline_microseconds, INT32_MAX));
+  const auto limit =
+      static_cast<std::int64_t>(std::min<std::uint64_t>(question.params.deadline_microseconds, INT32_MAX));
   const Clock::time_point end = question.submitted + microseconds(limit == 0 ? INT32_MAX : limit);
   const Clock::time_point due = question.stream == nullptr
                                     ? std::max(question.submitted, last_finished_) + kPatience

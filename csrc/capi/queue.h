@@ -81,8 +81,8 @@ class Slot {
   std::uint64_t uses_ = 0;
 };
 
-// Threads that submit claim a slot, fill it and hand it in; the one that works takes the most urgent one and finishes it,
-// or puts it off for another one. Nobody waits for anybody.
+// Threads that submit claim a slot, fill it and hand it in; the one that works takes the most urgent one and finishes
+// it, or puts it off for another one. Nobody waits for anybody.
 class Queue {
  public:
   Queue(std::size_t slots, const Allocator& allocator);
@@ -100,8 +100,8 @@ class Queue {
   // kept: whether somebody holds the number and will release it; else the slot is free as soon as it is finished.
   lf_request hand_in(Slot& slot, bool kept) noexcept;
 
-  // The worker's: the slot that is due first, and of those of one stream the first; one that is due clearly before `slot`
-  // and does not follow it; one that need not wait any more, and why. Null where there is none.
+  // The worker's: the slot that is due first, and of those of one stream the first; one that is due clearly before
+  // `slot` and does not follow it; one that need not wait any more, and why. Null where there is none.
   Slot* next() noexcept;
   bool has_more_urgent(const Slot& slot) const noexcept;
   Slot* next_unwanted(Error& why) noexcept;
@@ -113,8 +113,8 @@ class Queue {
   bool release(lf_request request) noexcept;
 
  private:
-  // A segment is due when its stream's committed motion ends, what is of no stream a while after the last such one; both at
-  // their deadline if that is sooner.
+  // A segment is due when its stream's committed motion ends, what is of no stream a while after the last such one;
+  // both at their deadline if that is sooner.
   Clock::time_point due(const Slot& slot, Clock::time_point now) const noexcept;
   const Slot* first_due(Clock::time_point now) const noexcept;
 

@@ -344,7 +344,9 @@ void lf_session::finish(Slot& slot, const Error& error) noexcept {
   }
   queue.finish(slot);
   if (stream != nullptr) stream->waiting.fetch_sub(1);
-  { std::lock_guard<std::mutex> lock(finished_mutex_); }
+  {
+    std::lock_guard<std::mutex> lock(finished_mutex_);
+  }
   finished_.notify_all();
   if (params_.callbacks.done != nullptr) params_.callbacks.done(number, error.status, params_.callbacks.user_data);
 }

@@ -7,21 +7,11 @@
 
 namespace lf::capi {
 
-// What is being done. A condition or an embedding is read. A motion is drawn; one between frames that are kept, when these
-// have been read; one that continues a stream, behind its tokens. A segment with a new prompt is drawn alone; then the passage
-// to it, between known tokens; then all of it is decoded together with the tokens in front. Then a segment is appended to
-// its stream, and what the caller may want to know of a motion is described.
-enum class Stage : std::uint8_t {
-  reading,
-  before,
-  after,
-  motion,
-  segment,
-  passage,
-  decoding,
-  appending,
-  describing
-};
+// What is being done. A condition or an embedding is read. A motion is drawn; one between frames that are kept, when
+// these have been read; one that continues a stream, behind its tokens. A segment with a new prompt is drawn alone;
+// then the passage to it, between known tokens; then all of it is decoded together with the tokens in front. Then a
+// segment is appended to its stream, and what the caller may want to know of a motion is described.
+enum class Stage : std::uint8_t { reading, before, after, motion, segment, passage, decoding, appending, describing };
 
 struct Work {
   bool has_begun = false;

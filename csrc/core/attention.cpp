@@ -64,7 +64,8 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
     const std::size_t query = t * queries / tiles, rows = (t + 1) * queries / tiles - query;
     for (std::size_t p = 0; p < sizes.key_panels; ++p) {
       kernel.run({row_of(call.q, first_query + query, column), call.q.stride * size, 0, rows,
-                  packed_keys + p * sizes.width_groups * cell, 1, sizes.width_groups, scores + p * panel, scores_stride});
+                  packed_keys + p * sizes.width_groups * cell, 1, sizes.width_groups, scores + p * panel,
+                  scores_stride});
     }
     for (std::size_t m = 0; m < rows; ++m) {
       const std::size_t index = first_query + query + m;

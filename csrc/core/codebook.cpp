@@ -85,8 +85,8 @@ Codes measured(const float* vectors, std::size_t count, std::size_t width, float
   return codes;
 }
 
-// How far two scores |c|^2 / 2 - x . c in float may be from their difference in truth: a sum of `width` products is off by
-// less than width 2^-24 |x| |c|, and the last term leaves room for what double precision rounds.
+// How far two scores |c|^2 / 2 - x . c in float may be from their difference in truth: a sum of `width` products is off
+// by less than width 2^-24 |x| |c|, and the last term leaves room for what double precision rounds.
 double uncertainty(double norm, const Codes& codes) noexcept {
   const double length = std::sqrt(norm), width = static_cast<double>(codes.width);
   return 4.0 * 0x1p-24 * ((width + 4.0) * length * codes.longest + codes.longest * codes.longest) + 0x1p-40 * norm;
@@ -127,8 +127,9 @@ void lookup_panel(const Kernels& kernels, const float* x, std::size_t rows, cons
     if (static_cast<double>(nearest.second[m]) - best > margin) {
       index = static_cast<std::int64_t>(nearest.index[m]);
     } else {
-      index = nearest_exactly(&kernels, x + m * width, codes,
-                              std::nextafter(static_cast<float>(best + margin), std::numeric_limits<float>::infinity()));
+      index =
+          nearest_exactly(&kernels, x + m * width, codes,
+                          std::nextafter(static_cast<float>(best + margin), std::numeric_limits<float>::infinity()));
     }
   }
 }
@@ -185,7 +186,8 @@ bool residual_codebook_lookup(const Kernels& kernels, const Executor& executor, 
   Arena arena(scratch, codebook_scratch(kernels, executor, codes, width, levels));
   const Layout layout(kernels, executor, codes, width, levels, arena);
   executor.run(levels, [&](std::size_t level) {
-    layout.codebooks[level] = measured(codebooks + level * codes * width, codes, width, layout.half_norms + level * codes);
+    layout.codebooks[level] =
+        measured(codebooks + level * codes * width, codes, width, layout.half_norms + level * codes);
   });
 
   const std::size_t panels = (rows + layout.panel - 1) / layout.panel, most = tasks_of(executor);

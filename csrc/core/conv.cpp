@@ -15,7 +15,8 @@ void Conv::run(const Executor& executor, const LinearInput& in, const LinearCall
   run(executor, in, output_rows(in.rows_), call);
 }
 
-void Conv::run(const Executor& executor, const LinearInput& in, std::size_t rows, const LinearCall& call) const noexcept {
+void Conv::run(const Executor& executor, const LinearInput& in, std::size_t rows,
+               const LinearCall& call) const noexcept {
   linear_.run(executor, in, {in.margin_ - shape_.padding, shape_.stride, shape_.dilation, rows}, call);
 }
 
@@ -24,8 +25,8 @@ UpsampleConv::UpsampleConv(const Kernels& kernels, Precision precision, const St
   const std::size_t size = size_of(weight.type);
   for (std::size_t phase = 0; phase < 2; ++phase) {
     StoredWeight part = weight;
-    part.data = static_cast<const unsigned char*>(weight.data) +
-                phase * weight.outputs * weight.taps * weight.inputs * size;
+    part.data =
+        static_cast<const unsigned char*>(weight.data) + phase * weight.outputs * weight.taps * weight.inputs * size;
     if (weight.scale != nullptr) part.scale = weight.scale + phase * weight.outputs;
     // An even row sees x[t - 1] and x[t], an odd one x[t] and x[t + 1].
     phases_[phase] = Conv(kernels, precision, part, {1, 1, 1 - phase}, allocator);

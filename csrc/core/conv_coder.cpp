@@ -164,8 +164,7 @@ Encoder::Scratch::Scratch(const Encoder& encoder, std::size_t max_tokens, Arena&
   x = arena.take<float>(rows * encoder.width_);
 }
 
-Encoder::Encoder(const Kernels& kernels, Precision precision, const EncoderWeights& weights,
-                 const Allocator& allocator)
+Encoder::Encoder(const Kernels& kernels, Precision precision, const EncoderWeights& weights, const Allocator& allocator)
     : kernels_(&kernels),
       precision_(precision == Precision::int8 ? Precision::bf16 : precision),
       features_(weights.features),

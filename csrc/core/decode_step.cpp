@@ -12,9 +12,7 @@ namespace {
 
 constexpr float kTiny = 1e-20f;
 
-float gumbel(float uniform) noexcept {
-  return -std::log(std::max(-std::log(std::max(uniform, kTiny)), kTiny));
-}
+float gumbel(float uniform) noexcept { return -std::log(std::max(-std::log(std::max(uniform, kTiny)), kTiny)); }
 
 // Floats and integers in the same order, so that halving an interval of floats ends after at most 32 steps.
 std::int32_t ordered(float value) noexcept {

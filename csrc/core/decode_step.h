@@ -29,8 +29,8 @@ struct Drawn {
   float confidence;  // softmax of the guided logits, all of them, at the code
 };
 
-// logits, unconditional (or nullptr: logits are guided already), guided: (codes); guided receives the guided logits and may be
-// logits. noise (codes), uniform in [0, 1), or nullptr: that of the key at the position.
+// logits, unconditional (or nullptr: logits are guided already), guided: (codes); guided receives the guided logits and
+// may be logits. noise (codes), uniform in [0, 1), or nullptr: that of the key at the position.
 // 1 <= top_k <= codes. Logits that are not finite give some code.
 Drawn draw_code(const float* logits, const float* unconditional, float* guided, std::size_t codes,
                 const Sampling& sampling, const NoiseKey& key, std::size_t position, const float* noise) noexcept;

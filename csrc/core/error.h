@@ -15,8 +15,8 @@ constexpr std::int32_t file = -4;         // cannot be opened or read
 constexpr std::int32_t format = -5;       // is not a model file, or a damaged one
 constexpr std::int32_t unsupported = -6;  // a model file of another version, or a part that this model lacks
 constexpr std::int32_t text = -7;         // a prompt that the model cannot read
-constexpr std::int32_t no_device = -16;  // no GPU, or no driver for it
-constexpr std::int32_t device = -17;     // the GPU reported an error
+constexpr std::int32_t no_device = -16;   // no GPU, or no driver for it
+constexpr std::int32_t device = -17;      // the GPU reported an error
 }  // namespace status
 
 struct Error {

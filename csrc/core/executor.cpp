@@ -71,7 +71,9 @@ class Executor::Pool {
     }
     job_.store(job);  // sequentially consistent, as is sleepers_: one of the two sees the other
     if (sleepers_.load() != 0) {
-      { const std::lock_guard<std::mutex> lock(mutex_); }
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+      }
       wake_.notify_all();
     }
     take_part(0, job);

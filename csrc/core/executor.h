@@ -12,8 +12,8 @@ namespace lf {
 // One of several independent tasks, told apart by the index.
 using Task = void (*)(void* context, std::size_t index);
 
-// What an engine offers instead of threads of ours: calls task(context, i) for each i below `tasks`, from any threads in
-// any order, and returns when all of them have ended.
+// What an engine offers instead of threads of ours: calls task(context, i) for each i below `tasks`, from any threads
+// in any order, and returns when all of them have ended.
 struct ParallelFor {
   void (*run)(void* user, std::size_t tasks, Task task, void* context);
   void* user;
@@ -44,7 +44,8 @@ class Executor {
   void run(std::size_t tasks, F&& task) const noexcept {
     using Function = std::remove_reference_t<F>;
     if (tasks == 1) return task(std::size_t{0});
-    run(tasks, [](void* context, std::size_t index) { (*static_cast<Function*>(context))(index); },
+    run(
+        tasks, [](void* context, std::size_t index) { (*static_cast<Function*>(context))(index); },
         const_cast<void*>(static_cast<const void*>(&task)));
   }
 

@@ -16,8 +16,8 @@ Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
   const Kernels& kernels = *generator.kernels_;
   const Precision precision = generator.precision_;
   const std::size_t width = generator.width_, tokens = generator.max_tokens_, rows = 2 * (1 + tokens);
-  stream = ResidualStream(kernels, precision, rows, width, generator.heads_, generator.feedforward_,
-                          generator.epsilon_, arena);
+  stream = ResidualStream(kernels, precision, rows, width, generator.heads_, generator.feedforward_, generator.epsilon_,
+                          arena);
   const Format format = stream.qkv.format;
   condition = LinearInput(kernels, Precision::f32, 1, generator.condition_width_, arena);
   row = arena.take<float>(8 * width);
@@ -33,8 +33,8 @@ Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
   masked = arena.take<std::int32_t>(tokens);
   masked_rows = arena.take<std::int32_t>(2 * tokens);
   asking = arena.take<std::int32_t>(2 * tokens);
-  attention = arena.take<unsigned char>(
-      attention_scratch(kernels, 2, 1 + tokens, generator.heads_, width / generator.heads_));
+  attention =
+      arena.take<unsigned char>(attention_scratch(kernels, 2, 1 + tokens, generator.heads_, width / generator.heads_));
 }
 
 Generator::FirstStep::FirstStep(const Generator& generator, Arena& arena) noexcept
@@ -183,7 +183,8 @@ bool Generator::run_layer(const Executor& executor, Scratch& scratch) const noex
   }
   if (is_last) {
     for (std::size_t r = 0; steps.starts() && r < asking; ++r) {
-      std::memcpy(scratch.queries.from_row(r).data, call.qkv.from_row(static_cast<std::size_t>(scratch.masked_rows[r])).data,
+      std::memcpy(scratch.queries.from_row(r).data,
+                  call.qkv.from_row(static_cast<std::size_t>(scratch.masked_rows[r])).data,
                   width_ * format_size(scratch.queries.format));
     }
     call.queries = scratch.queries;

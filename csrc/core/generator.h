@@ -1,5 +1,5 @@
-// The masked transformer that fills in motion tokens, as the engine runs it: the first layer's inputs and its queries, keys
-// and values are table rows, and the last layer and the head run for masked tokens only.
+// The masked transformer that fills in motion tokens, as the engine runs it: the first layer's inputs and its queries,
+// keys and values are table rows, and the last layer and the head run for masked tokens only.
 #pragma once
 
 #include <cstddef>
@@ -32,19 +32,19 @@ class Generator {
 
     ResidualStream stream;
     LinearInput condition;
-    float* embedded = nullptr;     // (rows, D): what enters the first layer
-    Rows embedded_qkv;             // (rows, 3D)
-    float* row = nullptr;          // (2, 4D)
-    float* gathered = nullptr;     // (rows, D): the last layer's stream, of masked tokens
-    Rows queries;                  // (rows, D): the last layer's, of masked tokens
-    float* dense = nullptr;        // (rows, D)
+    float* embedded = nullptr;  // (rows, D): what enters the first layer
+    Rows embedded_qkv;          // (rows, 3D)
+    float* row = nullptr;       // (2, 4D)
+    float* gathered = nullptr;  // (rows, D): the last layer's stream, of masked tokens
+    Rows queries;               // (rows, D): the last layer's, of masked tokens
+    float* dense = nullptr;     // (rows, D)
     LinearInput dense_input;
-    float* logits = nullptr;       // (2, masked, K)
-    float* confidence = nullptr;   // (N)
-    std::int64_t* shown = nullptr;       // (N): the ids that `embedded` holds
-    std::int32_t* masked = nullptr;      // (N): positions of masked tokens, rising
-    std::int32_t* masked_rows = nullptr; // (2N): their rows
-    std::int32_t* asking = nullptr;      // (2N): their places among the keys
+    float* logits = nullptr;              // (2, masked, K)
+    float* confidence = nullptr;          // (N)
+    std::int64_t* shown = nullptr;        // (N): the ids that `embedded` holds
+    std::int32_t* masked = nullptr;       // (N): positions of masked tokens, rising
+    std::int32_t* masked_rows = nullptr;  // (2N): their rows
+    std::int32_t* asking = nullptr;       // (2N): their places among the keys
     void* attention = nullptr;
 
     DecodingOptions options;
@@ -69,7 +69,7 @@ class Generator {
     }
     std::size_t& length_kept(std::size_t tokens) noexcept { return lengths[tokens % kPlaces]; }
 
-    float* logits = nullptr;             // (places, max_tokens, K)
+    float* logits = nullptr;            // (places, max_tokens, K)
     std::size_t lengths[kPlaces] = {};  // 0: none is kept
   };
 
@@ -83,7 +83,8 @@ class Generator {
   // A part of a layer, of the head or of the drawing of codes; false when every id is a code.
   bool advance(const Executor& executor, Scratch& scratch, FirstStep& first, std::int64_t* ids) const noexcept;
 
-  // Logits of one pass, for comparisons: scratch.logits (branches, masked, K) of scratch.masked, both branches if guided.
+  // Logits of one pass, for comparisons: scratch.logits (branches, masked, K) of scratch.masked, both branches if
+  // guided.
   void score(const Executor& executor, Scratch& scratch, bool guided, const float* condition, const std::int64_t* ids,
              std::size_t tokens) const noexcept;
 

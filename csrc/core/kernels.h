@@ -42,7 +42,8 @@ constexpr std::size_t kMaxPanel = 64;
 constexpr std::size_t kMaxTaps = 4;  // of u8
 
 // A convolution of u8, whose rows have scales of their own: there is a tile for each tap, kMaxTileRows kMaxPanel
-// numbers apart. Scale and offset of row m and a tap are at m row_step + tap tap_step, the tap's fold at tap fold_stride.
+// numbers apart. Scale and offset of row m and a tap are at m row_step + tap tap_step, the tap's fold at tap
+// fold_stride.
 struct Taps {
   std::size_t count, row_step, tap_step, fold_stride;
 };
@@ -90,8 +91,8 @@ struct SoftmaxRow {
   float* sum;        // of the weights before they were rounded
 };
 
-// Rows (count, width) packed as a tile reads a weight: as its columns, or as what is summed (not u8). The places that fill
-// a panel hold anything, those that fill a group zeros; as columns, rows must be readable up to whole groups.
+// Rows (count, width) packed as a tile reads a weight: as its columns, or as what is summed (not u8). The places that
+// fill a panel hold anything, those that fill a group zeros; as columns, rows must be readable up to whole groups.
 struct PackedRows {
   const void* rows;
   std::size_t stride, count, width;  // stride in elements

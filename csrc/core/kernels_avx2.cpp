@@ -1,5 +1,6 @@
 #include "kernels.h"
 #include "simd_avx2.h"
+
 #include "kernels_body.h"
 
 namespace lf {

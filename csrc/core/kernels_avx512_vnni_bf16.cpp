@@ -2,6 +2,7 @@
 
 #define LF_VNNI_BF16 1
 #include "simd_avx512.h"
+
 #include "kernels_body.h"
 
 namespace lf {

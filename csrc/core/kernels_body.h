@@ -84,9 +84,9 @@ inline V::Float exp_of(V::Float x) {
 inline V::Float log_of(V::Float x) {
   const V::Float exponent = V::exponent_of_sqrt_half(x);  // x = m 2^exponent with m in [sqrt 1/2, sqrt 2)
   const V::Float f = V::sub(V::mantissa_of_sqrt_half(x), V::set(1.0f));
-  constexpr float kTerms[] = {3.333333118e-01f, -2.499999696e-01f, 2.000071575e-01f, -1.666780232e-01f,
-                              1.424905765e-01f, -1.242568733e-01f, 1.168541992e-01f, -1.147973384e-01f,
-                              6.971611459e-02f};
+  constexpr float kTerms[] = {3.333333118e-01f,  -2.499999696e-01f, 2.000071575e-01f,
+                              -1.666780232e-01f, 1.424905765e-01f,  -1.242568733e-01f,
+                              1.168541992e-01f,  -1.147973384e-01f, 6.971611459e-02f};
   V::Float p = V::set(kTerms[8]);
   for (int i = 7; i >= 0; --i) p = V::fma(p, f, V::set(kTerms[i]));
   const V::Float square = V::mul(f, f);
@@ -98,10 +98,10 @@ inline V::Float log_of(V::Float x) {
 // x Phi(x), Phi the normal distribution, 0.5 (1 + erf(x / sqrt 2)), within 2e-7 (1 + |x|) of the true value.
 inline V::Float gelu_of(V::Float x) {
   // Phi(x) = 0.5 + x q(x^2) up to |x| = 5.5, where it is 0 or 1 in float; Chebyshev points in x^2, scaled to [-1, 1].
-  constexpr float kTerms[] = {1.285519329e-01f,  -6.417256726e-02f, 4.773745211e-02f,  -3.878428236e-02f,
-                              3.207276352e-02f,  -2.613957170e-02f, 2.035137671e-02f,  -1.456736701e-02f,
-                              1.026016133e-02f,  -7.866468913e-03f, 4.582318885e-03f,  -1.061182092e-03f,
-                              7.429543877e-04f,  -1.425138230e-03f, 6.267166465e-04f};
+  constexpr float kTerms[] = {1.285519329e-01f, -6.417256726e-02f, 4.773745211e-02f, -3.878428236e-02f,
+                              3.207276352e-02f, -2.613957170e-02f, 2.035137671e-02f, -1.456736701e-02f,
+                              1.026016133e-02f, -7.866468913e-03f, 4.582318885e-03f, -1.061182092e-03f,
+                              7.429543877e-04f, -1.425138230e-03f, 6.267166465e-04f};
   const V::Float clipped = V::max(V::min(x, V::set(5.5f)), V::set(-5.5f));
   const V::Float s = V::fma(V::mul(clipped, clipped), V::set(2.0f / 30.25f), V::set(-1.0f));
   V::Float q = V::set(kTerms[14]);
@@ -238,9 +238,7 @@ void store_row(const PreparedRow& row, float least, float shift, float factor) {
   *row.scale = step * factor;
   const V::Float origin = V::set(smallest), inverse = V::set(1.0f / step);
   uint8_t* out = static_cast<uint8_t*>(row.out);
-  const auto steps = [=](size_t i, auto n) {
-    return V::mul(V::sub(V::max(lowest, load(x + i, n)), origin), inverse);
-  };
+  const auto steps = [=](size_t i, auto n) { return V::mul(V::sub(V::max(lowest, load(x + i, n)), origin), inverse); };
   size_t i = 0;
   for (; i + 4 * V::kWidth <= width; i += 4 * V::kWidth) {
     const size_t next = V::kWidth;
@@ -299,7 +297,8 @@ void finish_rows(const void* tile, size_t rows, size_t columns, const Finish& fi
       } else {
         for (size_t tap = 0; tap < f.taps->count; ++tap) {
           add_tap(static_cast<const int32_t*>(tile) + tap * kMaxTileRows * kMaxPanel,
-                  m * f.taps->row_step + tap * f.taps->tap_step, V::load(f.column_fold + tap * f.taps->fold_stride + c));
+                  m * f.taps->row_step + tap * f.taps->tap_step,
+                  V::load(f.column_fold + tap * f.taps->fold_stride + c));
         }
       }
       y = activate(y);
@@ -371,7 +370,8 @@ void softmax_short(const SoftmaxRow& given) {
   for (int j = 1; j < kVectors; ++j) sum = V::add(sum, scores[j]);
   *row.sum = V::sum(sum);
   LF_UNROLL
-  for (int j = 0; j + 1 < kVectors; ++j) store_as(row.format, row.out, static_cast<size_t>(j) * V::kWidth, scores[j], Whole());
+  for (int j = 0; j + 1 < kVectors; ++j)
+    store_as(row.format, row.out, static_cast<size_t>(j) * V::kWidth, scores[j], Whole());
   store_as(row.format, row.out, kFirst, scores[kVectors - 1], last);
 }
 
@@ -421,9 +421,8 @@ void scale_rows(const float* tile, size_t rows, size_t columns, const float* row
   for (size_t m = 0; m < rows; ++m) {
     const V::Float factor = V::set(row_scale[m]);
     unsigned char* row = static_cast<unsigned char*>(out) + m * out_stride * size;
-    cover(columns, [&](size_t c, auto n) {
-      store_as(out_format, row, c, V::mul(V::load(tile + m * kPanel + c), factor), n);
-    });
+    cover(columns,
+          [&](size_t c, auto n) { store_as(out_format, row, c, V::mul(V::load(tile + m * kPanel + c), factor), n); });
   }
 }
 
@@ -442,7 +441,8 @@ void pack_columns(const PackedRows& packed) {
       V::turn(rows + n * row_bytes + 4 * g, row_bytes, count, panel + g * kPanel, kPanel);
     }
     for (; g < groups; ++g) {
-      for (size_t i = 0; i < count; ++i) __builtin_memcpy(panel + g * kPanel + i, rows + (n + i) * row_bytes + 4 * g, 4);
+      for (size_t i = 0; i < count; ++i)
+        __builtin_memcpy(panel + g * kPanel + i, rows + (n + i) * row_bytes + 4 * g, 4);
     }
   }
 }
@@ -456,9 +456,8 @@ void pack_sums(const PackedRows& packed) {
       const float* rows = static_cast<const float*>(packed.rows) + first;
       float* out = static_cast<float*>(packed.out) + p * packed.count * kPanel;
       for (size_t n = 0; n < packed.count; ++n) {
-        cover(columns, [=](size_t c, auto left) {
-          V::store(out + n * kPanel + c, load(rows + n * packed.stride + c, left));
-        });
+        cover(columns,
+              [=](size_t c, auto left) { V::store(out + n * kPanel + c, load(rows + n * packed.stride + c, left)); });
       }
     } else {
       const uint16_t* rows = static_cast<const uint16_t*>(packed.rows) + first;
@@ -502,20 +501,13 @@ template <class Dot32, class Dot16, class Dot8, int kRows8 = kTileRows>
 constexpr Kernels kernels_of(Isa isa) {
   TileKernel half = {};
   if constexpr (!__is_same(Dot16, void)) half = tile_kernel<Dot16, kTileRows>(2);
-  return {isa,
-          {tile_kernel<Dot32, kTileRows>(1), half, tile_kernel<Dot8, kRows8>(4)},
-          &finish,
-          &prepare_row,
-          &softmax,
-          &pack_columns,
-          &pack_sums,
-          &scale_rows,
-          &nearest,
-          &convert,
-          &quantize,
-          &exp_all,
-          &log_all,
-          &gelu_all,
+  return {isa,        {tile_kernel<Dot32, kTileRows>(1), half, tile_kernel<Dot8, kRows8>(4)},
+          &finish,    &prepare_row,
+          &softmax,   &pack_columns,
+          &pack_sums, &scale_rows,
+          &nearest,   &convert,
+          &quantize,  &exp_all,
+          &log_all,   &gelu_all,
           &dot};
 }
 

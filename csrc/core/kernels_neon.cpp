@@ -1,5 +1,6 @@
 #include "kernels.h"
 #include "simd_neon.h"
+
 #include "kernels_body.h"
 
 namespace lf {

@@ -42,8 +42,8 @@ std::size_t LengthPredictor::sample(const Executor& executor, Scratch& scratch, 
                                     std::uint64_t seed, std::uint32_t sample) const noexcept {
   score(executor, scratch, condition);
   const Sampling all = {1.0f, 1.0f, max_tokens_};
-  const Drawn drawn = draw_code(scratch.logits, nullptr, scratch.logits, max_tokens_, all, {seed, sample, kNoiseStep},
-                                0, nullptr);
+  const Drawn drawn =
+      draw_code(scratch.logits, nullptr, scratch.logits, max_tokens_, all, {seed, sample, kNoiseStep}, 0, nullptr);
   return static_cast<std::size_t>(drawn.code) + 1;
 }
 

@@ -6,8 +6,8 @@
 namespace lf {
 namespace {
 
-constexpr std::size_t kTilesOfATask = 8;    // row tiles that share a panel while it is in the nearest cache
-constexpr std::size_t kTasksOfAThread = 4;  // so that a thread that is held up leaves the others something to do
+constexpr std::size_t kTilesOfATask = 8;          // row tiles that share a panel while it is in the nearest cache
+constexpr std::size_t kTasksOfAThread = 4;        // so that a thread that is held up leaves the others something to do
 constexpr std::size_t kWorkOfAPart = 64'000'000;  // of a thread: bytes of weights times rows
 
 std::size_t wanted_tasks(const Executor& executor) noexcept {
@@ -94,8 +94,8 @@ void LinearInput::prepare(const Executor& executor, const float* x, std::size_t 
   executor.run(tasks, [&](std::size_t task) {
     for (std::size_t m = task * count / tasks; m < (task + 1) * count / tasks; ++m) {
       const std::size_t from = options.rows == nullptr ? m : static_cast<std::size_t>(options.rows[m]);
-      kernels_->prepare({x + from * stride, width_, round_up(width_, 4 / format_size(format_)), preparation, options.epsilon,
-                         options.stats == nullptr ? nullptr : options.stats + 2 * m, format_,
+      kernels_->prepare({x + from * stride, width_, round_up(width_, 4 / format_size(format_)), preparation,
+                         options.epsilon, options.stats == nullptr ? nullptr : options.stats + 2 * m, format_,
                          data_ + (margin_ + m) * row_bytes, scale_ == nullptr ? nullptr : scale_ + margin_ + m,
                          offset_ == nullptr ? nullptr : offset_ + margin_ + m});
     }
@@ -219,7 +219,8 @@ void Linear::run(const Executor& executor, const LinearInput& in, const Window& 
     alignas(kAlignment) float sums[kMaxTaps * kMaxTileRows * kMaxPanel];
     const std::size_t row_part = task / panel_parts, panel_part = task % panel_parts;
     const std::size_t first_row = row_part * window.rows / row_parts;
-    const std::size_t part_rows = (row_part + 1) * window.rows / row_parts - first_row, part_tiles = tiles_of(part_rows);
+    const std::size_t part_rows = (row_part + 1) * window.rows / row_parts - first_row,
+                      part_tiles = tiles_of(part_rows);
     const std::size_t first_panel = before + panel_part * panels / panel_parts;
     const std::size_t end_panel = before + (panel_part + 1) * panels / panel_parts;
     for (std::size_t p = first_panel; p < end_panel; ++p) {

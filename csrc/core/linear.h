@@ -16,9 +16,9 @@
 
 namespace lf {
 
-// What a product is computed in. bf16: products of bfloat16, sums in float32; in float32 altogether where the machine has
-// no instruction for it. int8: weights with a scale for each output, activations with a scale and an offset for each row,
-// sums exact.
+// What a product is computed in. bf16: products of bfloat16, sums in float32; in float32 altogether where the machine
+// has no instruction for it. int8: weights with a scale for each output, activations with a scale and an offset for
+// each row, sums exact.
 enum class Precision : std::uint8_t { f32, bf16, int8 };
 
 // Rows that a layer writes or attention reads, all within one piece of memory.
@@ -51,8 +51,8 @@ class LinearInput {
               std::size_t margin = 0) noexcept;
 
   // Fills the rows from `count` float rows. x is what is normalised or rectified.
-  void prepare(const Executor& executor, const float* x, std::size_t stride, std::size_t count,
-               Preparation preparation, const Options& options) noexcept;
+  void prepare(const Executor& executor, const float* x, std::size_t stride, std::size_t count, Preparation preparation,
+               const Options& options) noexcept;
   void prepare(const Executor& executor, const float* x, std::size_t stride, std::size_t count,
                Preparation preparation = Preparation::plain) noexcept {
     prepare(executor, x, stride, count, preparation, Options());
@@ -85,9 +85,9 @@ class LinearInput {
 
 // A weight as a file stores it, row after row.
 struct StoredWeight {
-  Dtype type = Dtype::f32;        // f32, bf16 or i8
-  const void* data = nullptr;     // (outputs, inputs); convolutions: (outputs, taps, inputs)
-  const float* scale = nullptr;   // (outputs), i8 only
+  Dtype type = Dtype::f32;       // f32, bf16 or i8
+  const void* data = nullptr;    // (outputs, inputs); convolutions: (outputs, taps, inputs)
+  const float* scale = nullptr;  // (outputs), i8 only
   std::size_t outputs = 0, inputs = 0, taps = 1;
   const float* bias = nullptr;        // (outputs), or nullptr
   const float* norm_scale = nullptr;  // (outputs), where the residual stream is normalised; else nullptr
@@ -100,8 +100,9 @@ struct LinearCall {
   const float* residual = nullptr;
   std::size_t residual_stride = 0;
   const std::int32_t* residual_rows = nullptr;  // row m adds residual[residual_rows[m]]; nullptr: residual[m]
-  const float* stats = nullptr;  // of the residual's rows, from prepare: their LayerNorm with norm_scale, norm_shift is added
-  Rows out;                      // may be the residual itself where residual_rows is nullptr
+  // Of the residual's rows, from prepare: their LayerNorm with norm_scale, norm_shift is added.
+  const float* stats = nullptr;
+  Rows out;                         // may be the residual itself where residual_rows is nullptr
   std::size_t part = 0, parts = 1;  // only this part of the outputs, out of so many of about the same size
 };
 
@@ -117,7 +118,9 @@ class Linear {
   void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;
 
   // Into how many parts `run` is best cut so that each takes a fraction of a millisecond.
-  std::size_t parts(const Executor& executor, const LinearInput& in) const noexcept { return parts(executor, in.rows()); }
+  std::size_t parts(const Executor& executor, const LinearInput& in) const noexcept {
+    return parts(executor, in.rows());
+  }
 
   std::size_t inputs() const noexcept { return inputs_; }
   std::size_t outputs() const noexcept { return outputs_; }
@@ -133,12 +136,13 @@ class Linear {
   struct Window {
     std::size_t first, row_step, tap_step, rows;
   };
-  void run(const Executor& executor, const LinearInput& in, const Window& window, const LinearCall& call) const noexcept;
+  void run(const Executor& executor, const LinearInput& in, const Window& window,
+           const LinearCall& call) const noexcept;
 
   const Kernels* kernels_ = nullptr;
   Format format_ = Format::f32;
   std::size_t inputs_ = 0, outputs_ = 0, taps_ = 1, groups_ = 0, panel_bytes_ = 0;
-  Buffer<unsigned char> panels_;  // (panels, taps, groups, panel, group)
+  Buffer<unsigned char> panels_;                                 // (panels, taps, groups, panel, group)
   Buffer<float> bias_, scale_, fold_, norm_scale_, norm_shift_;  // padded to whole panels; fold (taps, columns)
 };
 

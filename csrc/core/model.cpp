@@ -85,7 +85,8 @@ bool Model::read(const void* data, std::size_t bytes, Precision precision, const
   }
 }
 
-bool Model::load(ModelFile& file, Precision precision, const Allocator& allocator, Error& error, const Kernels& kernels) {
+bool Model::load(ModelFile& file, Precision precision, const Allocator& allocator, Error& error,
+                 const Kernels& kernels) {
   if (!file.text.padding_is_exact || (file.makes_motions && !file.generator.padding_is_exact)) {
     return fail(error, status::unsupported,
                 "this model attends to padding, as released ones do; export one with padding \"exact\"");
@@ -130,7 +131,8 @@ bool Model::load(ModelFile& file, Precision precision, const Allocator& allocato
 
 std::size_t Model::bytes() const noexcept {
   return text_.bytes() + queries_.bytes() + generator_.bytes() + decoder_.bytes() + encoder_.bytes() +
-         motion_encoder_.bytes() + motion_memory_.bytes() + motion_embedding_.bytes() + length_.bytes() + tables_.size();
+         motion_encoder_.bytes() + motion_memory_.bytes() + motion_embedding_.bytes() + length_.bytes() +
+         tables_.size();
 }
 
 bool Model::read_words(Workspace& workspace, const char* text, std::size_t bytes, Error& error) const noexcept {
@@ -143,8 +145,7 @@ bool Model::check_pieces(const std::int32_t* pieces, std::size_t count, Error& e
   }
   for (std::size_t i = 0; i < count; ++i) {
     if (pieces[i] < 0 || static_cast<std::size_t>(pieces[i]) >= words_.size()) {
-      return fail(error, status::text, "word piece %zu is %d, expected 0 to %zu", i, pieces[i],
-                  words_.size() - 1);
+      return fail(error, status::text, "word piece %zu is %d, expected 0 to %zu", i, pieces[i], words_.size() - 1);
     }
   }
   return true;
@@ -153,7 +154,7 @@ bool Model::check_pieces(const std::int32_t* pieces, std::size_t count, Error& e
 namespace {
 
 bool read_all(const Model& model, Workspace& workspace, const Executor& executor, const ReadingRequest& request,
-          Error& error) noexcept {
+              Error& error) noexcept {
   Reading reading;
   if (!reading.begin(model, workspace, executor, request, error)) return false;
   while (reading.advance()) {
@@ -190,8 +191,7 @@ bool Model::length(Workspace& workspace, const Executor& executor, const float* 
 
 bool Model::check_known(const std::int64_t* ids, std::size_t tokens, Error& error) const noexcept {
   if (tokens < 1 || tokens > sizes_.max_tokens) {
-    return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens,
-                sizes_.max_tokens);
+    return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens, sizes_.max_tokens);
   }
   const std::int64_t pad_id = static_cast<std::int64_t>(sizes_.codes) + 1;
   for (std::size_t n = 0; n < tokens; ++n) {
@@ -473,12 +473,12 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
   }
   if (tokens_ == 0 && !sizes.predicts_lengths) return fail(error, status::unsupported, kPredictsNone);
   if (tokens_ > sizes.max_tokens) {
-    return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens_,
-                sizes.max_tokens);
+    return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens_, sizes.max_tokens);
   }
   if ((tokens_ == 0 ? sizes.max_tokens : tokens_) + 2 * edge_ > workspace.max_tokens_) {
-    return fail(error, status::invalid_argument, "%zu tokens at either end are decoded besides, the workspace has %zu in all",
-                edge_, workspace.max_tokens_);
+    return fail(error, status::invalid_argument,
+                "%zu tokens at either end are decoded besides, the workspace has %zu in all", edge_,
+                workspace.max_tokens_);
   }
   if (options.steps < 1 || options.steps > std::numeric_limits<std::uint32_t>::max() - 1) {
     return fail(error, status::invalid_argument, "the number of steps is %zu, expected at least 1", options.steps);

@@ -40,8 +40,8 @@ struct ModelSizes {
 
 class Workspace;
 
-// Immutable: any number of threads may use it at a time, each with a Workspace of its own. What reads is a Reading done in
-// one go.
+// Immutable: any number of threads may use it at a time, each with a Workspace of its own. What reads is a Reading done
+// in one go.
 class Model {
  public:
   Model() noexcept = default;
@@ -60,7 +60,7 @@ class Model {
   const ModelSizes& sizes() const noexcept { return sizes_; }
   Precision precision() const noexcept { return precision_; }
   Isa isa() const noexcept { return kernels_->isa; }
-  std::size_t bytes() const noexcept;  // of packed weights and tables
+  std::size_t bytes() const noexcept;                             // of packed weights and tables
   const float* mean() const noexcept { return mean_; }            // (features)
   const float* deviation() const noexcept { return deviation_; }  // (features)
 
@@ -78,8 +78,8 @@ class Model {
   bool length(Workspace& workspace, const Executor& executor, const float* condition, std::size_t& tokens,
               Error& error) const noexcept;
 
-  // The generator asked once, for comparisons: ids (tokens), the mask id where a code is wanted -> logits (branches, tokens,
-  // codes), both branches if guided; those of tokens that are not masked stay as they are.
+  // The generator asked once, for comparisons: ids (tokens), the mask id where a code is wanted -> logits (branches,
+  // tokens, codes), both branches if guided; those of tokens that are not masked stay as they are.
   bool score(Workspace& workspace, const Executor& executor, const float* condition, const std::int64_t* ids,
              std::size_t tokens, bool guided, float* logits, Error& error) const noexcept;
 
@@ -92,8 +92,8 @@ class Model {
               std::int64_t* ids, Error& error) const noexcept;
 
   // Unit vectors (embedding_width) of one space; of a motion longer than max_tokens the beginning counts.
-  bool embed_text(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes,
-                  float* embedding, Error& error) const noexcept;
+  bool embed_text(Workspace& workspace, const Executor& executor, const char* text, std::size_t bytes, float* embedding,
+                  Error& error) const noexcept;
   bool embed_text(Workspace& workspace, const Executor& executor, const std::int32_t* pieces, std::size_t count,
                   float* embedding, Error& error) const noexcept;
   bool embed_motion(Workspace& workspace, const Executor& executor, const float* features, std::size_t frames,
@@ -155,9 +155,9 @@ class Workspace {
   // These stay from one stage of a motion to the next...
   std::int32_t* pieces_ = nullptr;  // (max_text_tokens)
   std::size_t piece_count_ = 0;
-  float* condition_ = nullptr;      // (condition_width)
-  std::int64_t* ids_ = nullptr;     // (max_tokens)
-  float* features_ = nullptr;       // (4 max_tokens, features)
+  float* condition_ = nullptr;   // (condition_width)
+  std::int64_t* ids_ = nullptr;  // (max_tokens)
+  float* features_ = nullptr;    // (4 max_tokens, features)
   Generator::FirstStep first_step_;
 
   // ... and these share their memory: reading, drawing, decoding, encoding.
@@ -191,7 +191,8 @@ struct ReadingRequest {
   std::int64_t* ids = nullptr;  // receives (frames / 4)
 };
 
-// A text or a motion being read, in stages of a fraction of a millisecond. It uses its workspace until it is done or begun anew.
+// A text or a motion being read, in stages of a fraction of a millisecond. It uses its workspace until it is done or
+// begun anew.
 class Reading {
  public:
   // All three must outlive the reading, and what receives its result; the rest of the request need not.
@@ -258,7 +259,7 @@ class Generation {
   // When it is done; they stay until the workspace is used again.
   std::size_t tokens() const noexcept { return tokens_; }
   const std::int64_t* ids() const noexcept { return workspace_->ids_ + edge_; }  // (tokens)
-  const float* features() const noexcept {                                        // (4 tokens, features)
+  const float* features() const noexcept {                                       // (4 tokens, features)
     return workspace_->features_ + edge_ * kFramesPerToken * model_->sizes().features;
   }
   const float* condition() const noexcept { return workspace_->condition_; }  // (condition_width)

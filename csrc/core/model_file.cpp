@@ -206,8 +206,7 @@ class Reader {
       const bool attends =
           l == 0 ? tensors_.residual("generator.0.attention_output", width, width, false, layer.attention_output)
                  : self_attention("generator", l, width, layer.qkv, layer.attention_output);
-      if (!attends ||
-          !feed_forward("generator", l, width, generator.feedforward, layer.feed_forward)) {
+      if (!attends || !feed_forward("generator", l, width, generator.feedforward, layer.feed_forward)) {
         return false;
       }
     }

@@ -1,4 +1,5 @@
-// Tensors taken out of a model file: each once, of the dtype and shape that the configuration asks for, all numbers finite.
+// Tensors taken out of a model file: each once, of the dtype and shape that the configuration asks for, all numbers
+// finite.
 #pragma once
 
 #include <cstddef>

@@ -35,8 +35,7 @@ void philox_uniform(const std::int64_t* seeds, const std::int64_t* samples, std:
       PhiloxCounter words{};
       for (std::size_t k = 0; k < codes; ++k) {
         if (k % 4 == 0) {
-          words = philox4x32_10(
-              {sample, step, static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(k / 4)}, key);
+          words = philox4x32_10({sample, step, static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(k / 4)}, key);
         }
         *out++ = philox_unit(words[k % 4]);
       }

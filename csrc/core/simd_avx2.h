@@ -36,7 +36,9 @@ struct V {
     return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
   }
   static Float part(Float a, size_t n) { return _mm256_and_ps(a, _mm256_castsi256_ps(first(n))); }
-  static Float part_or(Float a, size_t n, Float rest) { return _mm256_blendv_ps(rest, a, _mm256_castsi256_ps(first(n))); }
+  static Float part_or(Float a, size_t n, Float rest) {
+    return _mm256_blendv_ps(rest, a, _mm256_castsi256_ps(first(n)));
+  }
 
   template <class F>
   static float reduce(Float a, F f) {
@@ -68,7 +70,8 @@ struct V {
   }
   static Float mantissa_of_sqrt_half(Float x) {
     const Int half = _mm256_set1_epi32(0x3f3504f3);
-    return floats(_mm256_add_epi32(_mm256_and_si256(_mm256_sub_epi32(bits(x), half), _mm256_set1_epi32(0x7fffff)), half));
+    return floats(
+        _mm256_add_epi32(_mm256_and_si256(_mm256_sub_epi32(bits(x), half), _mm256_set1_epi32(0x7fffff)), half));
   }
 
   // In the lower half of each number; the upper is zero.

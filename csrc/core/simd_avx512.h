@@ -64,7 +64,8 @@ struct V {
   }
   static Float mantissa_of_sqrt_half(Float x) {
     const Int half = _mm512_set1_epi32(0x3f3504f3);
-    return floats(_mm512_add_epi32(_mm512_and_si512(_mm512_sub_epi32(bits(x), half), _mm512_set1_epi32(0x7fffff)), half));
+    return floats(
+        _mm512_add_epi32(_mm512_and_si512(_mm512_sub_epi32(bits(x), half), _mm512_set1_epi32(0x7fffff)), half));
   }
 
 #if defined(LF_VNNI_BF16)
@@ -98,7 +99,8 @@ struct V {
   static void turn(const unsigned char* rows, size_t row_bytes, size_t count, uint32_t* out, size_t out_stride) {
     __m512i a[16], b[16];
     LF_UNROLL
-    for (size_t i = 0; i < 16; ++i) a[i] = i < count ? _mm512_loadu_si512(rows + i * row_bytes) : _mm512_setzero_si512();
+    for (size_t i = 0; i < 16; ++i)
+      a[i] = i < count ? _mm512_loadu_si512(rows + i * row_bytes) : _mm512_setzero_si512();
     LF_UNROLL
     for (size_t i = 0; i < 16; i += 2) {
       b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);

@@ -173,7 +173,8 @@ void Stream::place(const Segment& segment, float* poses) const noexcept {
       before[i] = poses[i] - 2 * step;
     }
   }
-  bend(skeleton, tail_.pose, tail_.before, then.data(), before.data(), static_cast<double>(segment.blend), added, poses);
+  bend(skeleton, tail_.pose, tail_.before, then.data(), before.data(), static_cast<double>(segment.blend), added,
+       poses);
 }
 
 void Stream::commit(const Segment& segment, const SegmentScratch& scratch, std::size_t recalled) noexcept {
@@ -314,7 +315,8 @@ bool Stream::sample(double time, Pose& pose) noexcept {
   return !underrun;
 }
 
-// How long the motion plays in so many seconds: less while it gathers speed, which rises from 0 to 1 as 3u^2 - 2u^3 does.
+// How long the motion plays in so many seconds: less while it gathers speed, which rises from 0 to 1 as 3u^2 - 2u^3
+// does.
 double Stream::gather_speed(double seconds) noexcept {
   if (speed_up_ >= 1 || !(resume_seconds_ > 0)) return seconds;
   const auto played = [](double u) { return u * u * u * (1 - u / 2); };

@@ -53,7 +53,8 @@ struct SegmentScratch {
 struct Pose {
   // The caller's arrays, or null where they are not wanted. Axes and units are those of the stream's coordinates.
   float* positions = nullptr;  // (K, 3) of all nodes
-  float* rotations = nullptr;  // (K, 4) x, y, z, w, relative to the parent; the first to the world or, in place, the root
+  // (K, 4) x, y, z, w, relative to the parent; the first to the world or, in place, the root
+  float* rotations = nullptr;
   // The root on the ground below the pelvis: where it is, how it is turned, and what it did since the last sample. The
   // step is told in its own axes as they stood then, the turn about the upward axis.
   float root_position[3];

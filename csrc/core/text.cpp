@@ -136,8 +136,8 @@ Queries::Queries(const Kernels& kernels, Precision precision, const QueryWeights
 std::size_t Queries::bytes() const noexcept {
   std::size_t total = 0;
   for (const Layer& layer : layers_) {
-    total += layer.attention.bytes() + layer.feed_forward.bytes() + layer.cross_query.bytes() +
-             layer.cross_output.bytes();
+    total +=
+        layer.attention.bytes() + layer.feed_forward.bytes() + layer.cross_query.bytes() + layer.cross_output.bytes();
   }
   return total;
 }

@@ -1,5 +1,6 @@
-// Layers of a post-norm transformer, in steps: each is called until all of its steps are done. Its stream carries sums before their LayerNorm: who reads one normalises it, and hands
-// mean and deviation on to the next residual, which adds the LayerNorm of the stream.
+// Layers of a post-norm transformer, in steps: each is called until all of its steps are done. Its stream carries sums
+// before their LayerNorm: who reads one normalises it, and hands mean and deviation on to the next residual, which adds
+// the LayerNorm of the stream.
 #pragma once
 
 #include <cstddef>
@@ -34,10 +35,10 @@ struct ResidualStream {
 struct SelfAttentionCall {
   std::size_t batch = 1, rows = 0;  // of each sample
   AttentionMode mode = AttentionMode::full;
-  Rows qkv;                                  // (batch * rows, 3 width)
-  Rows queries;                              // data nullptr: those of qkv; else (batch * asking, width)
-  std::size_t asking = 0;                    // with queries
-  const std::int32_t* positions = nullptr;   // (batch * asking), with queries
+  Rows qkv;                                 // (batch * rows, 3 width)
+  Rows queries;                             // data nullptr: those of qkv; else (batch * asking, width)
+  std::size_t asking = 0;                   // with queries
+  const std::int32_t* positions = nullptr;  // (batch * asking), with queries
 };
 
 struct SelfAttention {
@@ -63,7 +64,8 @@ struct SelfAttention {
 
 struct FeedForward {
   FeedForward() noexcept = default;
-  FeedForward(const Kernels& kernels, Precision precision, const FeedForwardWeights& weights, const Allocator& allocator);
+  FeedForward(const Kernels& kernels, Precision precision, const FeedForwardWeights& weights,
+              const Allocator& allocator);
 
   // x (rows, width) becomes its LayerNorm + feed-forward of it.
   void run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows, Steps& steps) const noexcept;

@@ -35,8 +35,8 @@ LF_DEVICE void add_values(float (&out)[kWidth / 8][4], const float (&weights)[kR
   constexpr int kStride = Tile<bf16, kWidth>::stride;
 #pragma unroll
   for (int step = 0; step < kRows / 16; ++step) {
-    const float(&low)[4] = weights[2 * step];
-    const float(&high)[4] = weights[2 * step + 1];
+    const float (&low)[4] = weights[2 * step];
+    const float (&high)[4] = weights[2 * step + 1];
     const std::uint32_t a[4] = {pack(low[0], low[1]), pack(low[2], low[3]), pack(high[0], high[1]),
                                 pack(high[2], high[3])};
 #pragma unroll
@@ -56,7 +56,7 @@ LF_DEVICE void add_values(float (&out)[kWidth / 8][4], const float (&weights)[kR
 #pragma unroll
   for (int step = 0; step < kRows / 8; ++step) {
     // A lane holds keys 2t and 2t + 1 where the product expects t and t + 4: the rows of b are taken in that order too.
-    const float(&w)[4] = weights[step];
+    const float (&w)[4] = weights[step];
     const std::uint32_t a[4] = {float_bits(w[0]), float_bits(w[2]), float_bits(w[1]), float_bits(w[3])};
     const unsigned char* const row = values + (8 * step + lane() % 4 * 2) * kStride + lane() / 4 * 4;
 #pragma unroll

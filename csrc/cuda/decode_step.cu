@@ -72,8 +72,7 @@ LF_DEVICE std::int32_t threshold_of(const std::int32_t* keys, int codes, std::in
     const std::int32_t middle = (low | high) - ((low ^ high) >> 1);  // half-way, rounded up; the sum would overflow
     int reached = 0;
     for (int code = thread(); code < codes; code += kThreads) reached += keys[code] >= middle;
-    reached = over_block(
-        reached, [](int a, int b) { return a + b; }, scratch, round);
+    reached = over_block(reached, [](int a, int b) { return a + b; }, scratch, round);
     if (reached == k) return middle;
     if (reached > k) {
       low = middle;
@@ -140,8 +139,7 @@ decode_step_kernel(const DecodeStep p) {
     if (p.scored < p.positions) {
       int earlier = 0;
       for (int i = thread(); i < position; i += kThreads) earlier += ids[i] == p.codes;
-      scored = over_block(
-          earlier, [](int a, int b) { return a + b; }, scratch, round);
+      scored = over_block(earlier, [](int a, int b) { return a + b; }, scratch, round);
       scored = scored < p.scored ? scored : p.scored - 1;
     }
     const std::size_t logits_row = (static_cast<std::size_t>(sample) * p.scored + scored) * p.logits_stride;
@@ -159,10 +157,8 @@ decode_step_kernel(const DecodeStep p) {
       high = key > high ? key : high;
     }
     // Each reduction has a barrier: behind the first all keys are there.
-    low = over_block(
-        low, [](std::int32_t a, std::int32_t b) { return a < b ? a : b; }, scratch, round);
-    high = over_block(
-        high, [](std::int32_t a, std::int32_t b) { return a > b ? a : b; }, scratch, round);
+    low = over_block(low, [](std::int32_t a, std::int32_t b) { return a < b ? a : b; }, scratch, round);
+    high = over_block(high, [](std::int32_t a, std::int32_t b) { return a > b ? a : b; }, scratch, round);
     const float largest = as_float(static_cast<std::uint32_t>(high ^ ((high >> 31) & 0x7fffffff)));
     const std::int32_t threshold = threshold_of(keys, p.codes, low, high, options.top_k, scratch, round);
 
@@ -194,8 +190,7 @@ decode_step_kernel(const DecodeStep p) {
           return x.score > y.score || (x.score == y.score && x.code < y.code) ? a : b;
         },
         scratch, round));
-    sum = over_block(
-        sum, [](float a, float b) { return a + b; }, scratch, round);
+    sum = over_block(sum, [](float a, float b) { return a + b; }, scratch, round);
     const int code = best.code >= 0 && best.code < p.codes ? best.code : p.codes - 1;  // NaN compares with nothing
     drawn = code;
     confidence = expf(guided[code] - largest) / sum;

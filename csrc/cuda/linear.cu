@@ -15,7 +15,7 @@ struct Shape {
   static constexpr int stage_bytes = (kRows + kColumns) * kChunk;
   static constexpr int result_stride = kColumns + 8;  // floats; the 8 keep rows in different banks
   static constexpr int result_bytes = kRows * result_stride * 4;
-  static constexpr int pipeline_bytes = stages * stage_bytes > result_bytes ? stages* stage_bytes : result_bytes;
+  static constexpr int pipeline_bytes = stages * stage_bytes > result_bytes ? stages * stage_bytes : result_bytes;
   static constexpr int shared_bytes = pipeline_bytes + 2 * kRows * static_cast<int>(sizeof(Pair));
 };
 

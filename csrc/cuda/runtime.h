@@ -168,11 +168,11 @@ bool launch(void (*kernel)(Arguments...), const Launch& how, Error& error, Argum
 }
 
 inline bool allocate(void** memory, std::size_t bytes, Error&) {
-  *memory = ::operator new (bytes, std::align_val_t{256});
+  *memory = ::operator new(bytes, std::align_val_t{256});
   std::memset(*memory, 0xff, bytes);
   return true;
 }
-inline void release(void* memory) { ::operator delete (memory, std::align_val_t{256}); }
+inline void release(void* memory) { ::operator delete(memory, std::align_val_t{256}); }
 inline bool copy(void* to, const void* from, std::size_t bytes, void*, Error&) {
   const auto run = [=] { std::memcpy(to, from, bytes); };
   if (emulation::recording != nullptr) {

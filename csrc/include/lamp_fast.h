@@ -10,8 +10,8 @@
  * thread at a time; whoever destroys or releases an object makes sure that nobody else still uses it; and callbacks,
  * which run on the thread that works, must not call what waits: lf_generate, lf_encode_prompt, lf_embed_text,
  * lf_embed_motion, lf_session_pump, lf_session_destroy.
- * lf_request_poll, _cancel and _result, lf_stream_sample and lf_stream_get_info are wait-free; polling and cancelling may
- * even meet a release. Once a session is created, nothing allocates.
+ * lf_request_poll, _cancel and _result, lf_stream_sample and lf_stream_get_info are wait-free; polling and cancelling
+ * may even meet a release. Once a session is created, nothing allocates.
  *
  * Structs. A struct that begins with struct_size must hold its own size there. lf_..._params_init fills it in with the
  * defaults, elsewhere the caller does: lf_pose pose = {.struct_size = sizeof pose}. New fields come at the end only.
@@ -241,10 +241,10 @@ LF_API lf_status lf_session_create(lf_model* model, const lf_session_params* par
 LF_API void lf_session_destroy(lf_session* session);
 
 /*
- * LF_THREADING_CALLER: works for about that long (one stage more at most, a fraction of a millisecond for a model of the
- * size of lamp-mini; 0: one stage), on the calling thread.
- * LF_OK when nothing is left to do, LF_PENDING when there is, also when another thread is pumping. Sessions that work on
- * a thread of their own answer LF_ERROR_INVALID_ARGUMENT.
+ * LF_THREADING_CALLER: works for about that long (one stage more at most, a fraction of a millisecond for a model of
+ * the size of lamp-mini; 0: one stage), on the calling thread.
+ * LF_OK when nothing is left to do, LF_PENDING when there is, also when another thread is pumping. Sessions that work
+ * on a thread of their own answer LF_ERROR_INVALID_ARGUMENT.
  */
 LF_API lf_status lf_session_pump(lf_session* session, uint64_t max_microseconds);
 
@@ -263,14 +263,14 @@ LF_API lf_status lf_session_joint(const lf_session* session, int32_t index, lf_j
 
 typedef struct lf_stats {
   uint64_t struct_size;
-  uint64_t bytes;                 /* memory that the session holds */
-  uint64_t requests_done;         /* with success */
-  uint64_t requests_failed;       /* all others, cancelled ones among them */
-  uint64_t microseconds_last;     /* work for the last request that was done, waiting not counted */
-  uint64_t microseconds_longest;  /* the longest of them */
-  int32_t requests_waiting;       /* submitted and not done */
-  int32_t threads;                /* that work on a request */
-  char instructions[24];          /* the instruction set in use, such as "avx512_vnni_bf16" */
+  uint64_t bytes;                /* memory that the session holds */
+  uint64_t requests_done;        /* with success */
+  uint64_t requests_failed;      /* all others, cancelled ones among them */
+  uint64_t microseconds_last;    /* work for the last request that was done, waiting not counted */
+  uint64_t microseconds_longest; /* the longest of them */
+  int32_t requests_waiting;      /* submitted and not done */
+  int32_t threads;               /* that work on a request */
+  char instructions[24];         /* the instruction set in use, such as "avx512_vnni_bf16" */
 } lf_stats;
 
 LF_API lf_status lf_session_get_stats(const lf_session* session, lf_stats* stats, lf_error* error);
@@ -283,7 +283,8 @@ LF_API lf_status lf_session_get_stats(const lf_session* session, lf_stats* stats
  * What is wanted. A prompt, or a prompt encoded earlier by lf_encode_prompt, which needs no text model at run time.
  *
  * before, after: frames to be kept, positions (frames, joints, 3) in the session's space (not relative to a root): the
- * motion begins or ends with exactly these, and what lies between them is made. Both of them together, and something between, make up frames.
+ * motion begins or ends with exactly these, and what lies between them is made. Both of them together, and something
+ * between, make up frames.
  */
 typedef struct lf_generate_params {
   uint64_t struct_size;
@@ -326,8 +327,7 @@ typedef struct lf_motion {
  * Makes a motion and waits for it. In LF_THREADING_CALLER it pumps until then.
  * LF_ERROR_TEXT, LF_ERROR_TOO_LONG, LF_ERROR_NOT_FINITE, LF_ERROR_FULL, LF_ERROR_UNSUPPORTED, LF_ERROR_DEADLINE.
  */
-LF_API lf_status lf_generate(lf_session* session, const lf_generate_params* params, lf_motion* motion,
-                             lf_error* error);
+LF_API lf_status lf_generate(lf_session* session, const lf_generate_params* params, lf_motion* motion, lf_error* error);
 
 /* The prompt as lf_generate_params.condition takes it: condition_width numbers. Waits as lf_generate does. */
 LF_API lf_status lf_encode_prompt(lf_session* session, const char* prompt, float* condition, lf_error* error);
@@ -335,10 +335,10 @@ LF_API lf_status lf_encode_prompt(lf_session* session, const char* prompt, float
 /* ---- Requests: motions without waiting ------------------------------------------------------------------------- */
 
 /*
- * Puts a request into the queue and returns. Everything in params is copied. One is worked on at a time, the one that is
- * due first: a segment of a stream when the stream's committed motion ends, any other one 2 s after it was submitted and
- * the last such one was done, both at their deadline if that is sooner; of equals the one that was submitted first. A more
- * urgent one interrupts another between two of its steps; that one goes on afterwards, to the same bits.
+ * Puts a request into the queue and returns. Everything in params is copied. One is worked on at a time, the one that
+ * is due first: a segment of a stream when the stream's committed motion ends, any other one 2 s after it was submitted
+ * and the last such one was done, both at their deadline if that is sooner; of equals the one that was submitted first.
+ * A more urgent one interrupts another between two of its steps; that one goes on afterwards, to the same bits.
  * Errors that need the model, such as an unknown word, come from lf_request_result.
  */
 LF_API lf_status lf_request_submit(lf_session* session, const lf_generate_params* params, lf_request* request,
@@ -409,22 +409,23 @@ LF_API lf_status lf_stream_get_info(const lf_stream* stream, lf_stream_info* inf
 /* The pose in one tick. Arrays are the caller's; NULL where they are not wanted. */
 typedef struct lf_pose {
   uint64_t struct_size;
-  float* positions;        /* (joints, 3) of the rest pose, turned by the rotations */
-  float* rotations;        /* (joints, 4) relative to the parent's */
-  double frame;            /* which is played, counted from the first one ever appended */
-  float root_position[3];  /* on the ground below the first joint */
-  float root_rotation[4];  /* about the upward axis only */
-  float root_step[3];      /* how far the root went since the last sample, in its own axes as they stood then */
-  float root_turn;         /* how far it turned since, radians about the upward axis */
-  float contacts[4];       /* left ankle, left toes, right ankle, right toes: 1 where it stands still, 0 where not */
-  uint32_t segment;        /* which that frame came with, counted from 0 */
+  float* positions;       /* (joints, 3) of the rest pose, turned by the rotations */
+  float* rotations;       /* (joints, 4) relative to the parent's */
+  double frame;           /* which is played, counted from the first one ever appended */
+  float root_position[3]; /* on the ground below the first joint */
+  float root_rotation[4]; /* about the upward axis only */
+  float root_step[3];     /* how far the root went since the last sample, in its own axes as they stood then */
+  float root_turn;        /* how far it turned since, radians about the upward axis */
+  float contacts[4];      /* left ankle, left toes, right ankle, right toes: 1 where it stands still, 0 where not */
+  uint32_t segment;       /* which that frame came with, counted from 0 */
 } lf_pose;
 
 /*
  * Plays on to a time, in seconds of the game's own clock, which must not run backwards; the first call starts the
  * motion. Wait-free, some microseconds, for one call in every tick.
  * LF_UNDERRUN: the frames have ended before that time; the last pose is held. Once there are more, the motion goes on
- * from there with nothing left out, and gathers speed in blend_frames. Before the first segment the body stands at ease.
+ * from there with nothing left out, and gathers speed in blend_frames. Before the first segment the body stands at
+ * ease.
  */
 LF_API lf_status lf_stream_sample(lf_stream* stream, double seconds, lf_pose* pose);
 

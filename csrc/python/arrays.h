@@ -1,5 +1,5 @@
-// Arguments of Python as the core reads them: numpy arrays and CPU tensors of torch where they lie, copied only if they are
-// not contiguous.
+// Arguments of Python as the core reads them: numpy arrays and CPU tensors of torch where they lie, copied only if they
+// are not contiguous.
 #pragma once
 
 #include <pybind11/numpy.h>

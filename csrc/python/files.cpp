@@ -53,10 +53,10 @@ void check_model_file(const py::buffer& data) {
 
 void bind_files(py::module_& module) {
   py::class_<Words>(module, "Words", "The splitter of prompts into word pieces.")
-      .def(py::init<std::string>(), py::arg("vocabulary"),
-           "vocabulary: bytes, a piece a line. ValueError: it is none.")
+      .def(py::init<std::string>(), py::arg("vocabulary"), "vocabulary: bytes, a piece a line. ValueError: it is none.")
       .def("encode", &Words::encode, py::arg("text"), py::arg("max_tokens"),
-           "text (str or UTF-8 bytes) -> ids, [CLS] and [SEP] included. ValueError: a prompt that the model cannot read.");
+           "text (str or UTF-8 bytes) -> ids, [CLS] and [SEP] included. ValueError: a prompt that the model cannot "
+           "read.");
   module.def("check_model_file", &check_model_file, py::arg("data"),
              "ValueError, with the sentence that says why, unless `data` is a whole model file.");
 }

@@ -92,19 +92,17 @@ class NativeModel {
 
   // pieces (B, L), lengths (B) -> (B, condition_width)
   Array<float> condition(const py::object& pieces, const py::object& lengths) {
-    return of_pieces(pieces, lengths, sizes().condition_width,
-                     [this](Workspace& workspace, const Executor& executor, const std::int32_t* ids, std::size_t count,
-                            float* out, Error& error) {
-                       return model_.condition(workspace, executor, ids, count, out, error);
-                     });
+    return of_pieces(
+        pieces, lengths, sizes().condition_width,
+        [this](Workspace& workspace, const Executor& executor, const std::int32_t* ids, std::size_t count, float* out,
+               Error& error) { return model_.condition(workspace, executor, ids, count, out, error); });
   }
 
   Array<float> text_embedding(const py::object& pieces, const py::object& lengths) {
-    return of_pieces(pieces, lengths, sizes().embedding_width,
-                     [this](Workspace& workspace, const Executor& executor, const std::int32_t* ids, std::size_t count,
-                            float* out, Error& error) {
-                       return model_.embed_text(workspace, executor, ids, count, out, error);
-                     });
+    return of_pieces(
+        pieces, lengths, sizes().embedding_width,
+        [this](Workspace& workspace, const Executor& executor, const std::int32_t* ids, std::size_t count, float* out,
+               Error& error) { return model_.embed_text(workspace, executor, ids, count, out, error); });
   }
 
   // UTF-8 as it comes, through the core's own word pieces.
@@ -160,8 +158,8 @@ class NativeModel {
     return out;
   }
 
-  // condition (B, C), ids (B, N): the mask id where a code is wanted, lengths, seeds, samples (B) -> ids (B, N), those at
-  // and beyond a length as they were; and features (B, 4N, F) and joints (B, 4N, J, 3), zero there, or None.
+  // condition (B, C), ids (B, N): the mask id where a code is wanted, lengths, seeds, samples (B) -> ids (B, N), those
+  // at and beyond a length as they were; and features (B, 4N, F) and joints (B, 4N, J, 3), zero there, or None.
   py::tuple generate(const py::object& condition, const py::object& ids, const py::object& lengths,
                      const py::object& seeds, const py::object& samples, std::size_t steps, float guidance_scale,
                      float temperature, std::size_t top_k, bool decodes) {
@@ -213,7 +211,8 @@ class NativeModel {
     const auto counts = vector(lengths, wanted.shape(0), "score: lengths must be (B,) int64");
     if (rows.shape(0) != wanted.shape(0)) throw py::value_error("score: condition and ids differ in length");
     check_lengths(counts, wanted.shape(1));
-    const std::size_t batch = static_cast<std::size_t>(wanted.shape(0)), tokens = static_cast<std::size_t>(wanted.shape(1));
+    const std::size_t batch = static_cast<std::size_t>(wanted.shape(0)),
+                      tokens = static_cast<std::size_t>(wanted.shape(1));
     const std::size_t branches = guided ? 2 : 1, codes = sizes().codes, width = sizes().condition_width;
     Array<float> logits = zeros({branches, batch, tokens, codes});
     float* out = logits.mutable_data();
@@ -237,7 +236,8 @@ class NativeModel {
     const auto codes = contiguous<std::int64_t>(ids, 2, "decode: ids must be (B, N) int64");
     const auto counts = vector(lengths, codes.shape(0), "decode: lengths must be (B,) int64");
     check_lengths(counts, codes.shape(1));
-    const std::size_t batch = static_cast<std::size_t>(codes.shape(0)), tokens = static_cast<std::size_t>(codes.shape(1));
+    const std::size_t batch = static_cast<std::size_t>(codes.shape(0)),
+                      tokens = static_cast<std::size_t>(codes.shape(1));
     Decoded decoded(batch, tokens * kFramesPerToken, sizes());
     each(batch, tokens, [&](std::size_t b, Workspace& workspace, const Executor& executor, Error& error) {
       const std::size_t length = static_cast<std::size_t>(counts.data()[b]);
@@ -356,8 +356,8 @@ class NativeModel {
   }
 
   Array<float> conditions(const py::object& condition, const char* who) const {
-    const std::string expected = std::string(who) + ": condition must be (B, " +
-                                 std::to_string(sizes().condition_width) + ") float32";
+    const std::string expected =
+        std::string(who) + ": condition must be (B, " + std::to_string(sizes().condition_width) + ") float32";
     auto rows = contiguous<float>(condition, 2, expected.c_str());
     if (static_cast<std::size_t>(rows.shape(1)) != sizes().condition_width) throw py::value_error(expected);
     return rows;
@@ -381,10 +381,11 @@ class NativeModel {
 void bind_model(pybind11::module_& module) {
   namespace py = pybind11;
   using lf::python::NativeModel;
-  py::class_<NativeModel>(module, "Model",
-                          "A model file of `lamp-fast export native` (a path, or its bytes), ready to run. Safe to call "
-                          "from several threads; results are the same whatever `threads` is. ValueError: what is wrong "
-                          "with the file or an argument.")
+  py::class_<NativeModel>(
+      module, "Model",
+      "A model file of `lamp-fast export native` (a path, or its bytes), ready to run. Safe to call "
+      "from several threads; results are the same whatever `threads` is. ValueError: what is wrong "
+      "with the file or an argument.")
       .def(py::init<const py::object&, const std::string&, std::size_t, const std::string&>(), py::arg("source"),
            py::arg("precision") = "f32", py::arg("threads") = 1, py::arg("isa") = "")
       .def_property_readonly("isa", &NativeModel::isa)
@@ -402,17 +403,19 @@ void bind_model(pybind11::module_& module) {
            "features (T, F) float32 in the data set's units -> tokens (T // 4,) int64.")
       .def("length", &NativeModel::length, py::arg("condition"),
            "condition (B, D) float32 -> the most likely lengths (B,) int64, in tokens.")
-      .def("generate", &NativeModel::generate, py::arg("condition"), py::arg("ids"), py::arg("lengths"),
-           py::arg("seeds"), py::arg("samples"), py::arg("steps"), py::arg("guidance_scale"), py::arg("temperature"),
-           py::arg("top_k"), py::arg("decodes"),
-           "condition (B, D) float32, ids (B, N) int64 with the mask id where a code is wanted, lengths, seeds, samples "
-           "(B,) int64 -> ids (B, N) int64; features (B, 4N, F), joints (B, 4N, J, 3) float32, zero beyond a length, or "
-           "None and None.")
+      .def(
+          "generate", &NativeModel::generate, py::arg("condition"), py::arg("ids"), py::arg("lengths"),
+          py::arg("seeds"), py::arg("samples"), py::arg("steps"), py::arg("guidance_scale"), py::arg("temperature"),
+          py::arg("top_k"), py::arg("decodes"),
+          "condition (B, D) float32, ids (B, N) int64 with the mask id where a code is wanted, lengths, seeds, samples "
+          "(B,) int64 -> ids (B, N) int64; features (B, 4N, F), joints (B, 4N, J, 3) float32, zero beyond a length, or "
+          "None and None.")
       .def("score", &NativeModel::score, py::arg("condition"), py::arg("ids"), py::arg("lengths"), py::arg("guided"),
            "condition (B, D) float32, ids (B, N) int64, lengths (B,) int64 -> logits (2 or 1, B, N, K) float32 of the "
            "masked tokens, 0 elsewhere; with guided the second branch is the unconditional one.")
       .def("decode", &NativeModel::decode, py::arg("ids"), py::arg("lengths"),
-           "ids (B, N) int64, codes up to their lengths (B,) int64 -> features (B, 4N, F), joints (B, 4N, J, 3) float32, "
+           "ids (B, N) int64, codes up to their lengths (B,) int64 -> features (B, 4N, F), joints (B, 4N, J, 3) "
+           "float32, "
            "zero beyond a length; N of any size.");
   module.def("best_isa", [] { return lf::isa_name(lf::best_isa()); }, "The instruction set that the kernels use here.");
 }

@@ -28,8 +28,8 @@ void lookup(const Array<float>& x, const float* codes, py::ssize_t levels, py::s
     const Executor executor = products < kProductsWorthThreads ? Executor() : Executor::pool(threads);
     const Kernels& kernels = best_kernels();
     Buffer<unsigned char> scratch(codebook_scratch(kernels, executor, number, width, depth), system_allocator());
-    complete = residual_codebook_lookup(kernels, executor, x.data(), rows, codes, depth, number, width, indices, quantized,
-                                        scratch.data());
+    complete = residual_codebook_lookup(kernels, executor, x.data(), rows, codes, depth, number, width, indices,
+                                        quantized, scratch.data());
   }
   if (!complete) throw py::value_error(std::string(operation) + ": a row of x holds NaN or an infinity");
 }
@@ -47,7 +47,8 @@ Array<std::int64_t> codebook_lookup(const py::object& x, const py::object& codeb
 py::tuple residual_codebook_lookup(const py::object& x, const py::object& codebooks, std::size_t threads) {
   const auto rows = contiguous<float>(x, 2, "residual_codebook_lookup: x must be (M, D) float32");
   const auto codes = contiguous<float>(codebooks, 3, "residual_codebook_lookup: codebooks must be (L, K, D) float32");
-  if (rows.shape(1) != codes.shape(2)) throw py::value_error("residual_codebook_lookup: x and codebooks differ in width");
+  if (rows.shape(1) != codes.shape(2))
+    throw py::value_error("residual_codebook_lookup: x and codebooks differ in width");
   if (codes.size() == 0) throw py::value_error("residual_codebook_lookup: the codebooks are empty");
   Array<std::int64_t> indices({rows.shape(0), codes.shape(0)});
   Array<float> quantized({rows.shape(0), rows.shape(1)});
@@ -68,7 +69,8 @@ Array<float> philox_uniform(const py::object& seeds, const py::object& samples, 
   return noise;
 }
 
-// logits, unconditional (B, R, K), ids (B, N), next_count, seeds, samples (B), noise (B, N, K) or None -> ids, confidence
+// logits, unconditional (B, R, K), ids (B, N), next_count, seeds, samples (B), noise (B, N, K) or None -> ids,
+// confidence
 py::tuple decode_step(const py::object& logits, const py::object& unconditional, const py::object& ids,
                       const py::object& next_count, const py::object& seeds, const py::object& samples,
                       const py::object& noise, std::uint32_t step, float guidance_scale, float temperature,

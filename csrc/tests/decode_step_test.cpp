@@ -42,7 +42,8 @@ void every_draw_of_top_k_is_among_them() {
   std::vector<float> logits(codes), guided(codes);
   for (std::size_t n = 0; n < 200; ++n) {
     for (std::size_t k = 0; k < codes; ++k) logits[k] = static_cast<float>((k * 7919 + n * 104729) % 10007) * 1e-3f - 5;
-    const lf::Drawn drawn = lf::draw_code(logits.data(), nullptr, guided.data(), codes, {1, 1, top_k}, kKey, n, nullptr);
+    const lf::Drawn drawn =
+        lf::draw_code(logits.data(), nullptr, guided.data(), codes, {1, 1, top_k}, kKey, n, nullptr);
     std::size_t larger = 0;
     for (const float value : logits) larger += value > logits[static_cast<std::size_t>(drawn.code)];
     expect(larger < top_k, "a draw is among the top_k");

@@ -83,8 +83,9 @@ void a_loaded_model_needs_no_file() {
     expect(each->length(workspace, executor, generation.condition(), tokens, error), error.text);
     std::vector<float> embeddings(2 * each->sizes().embedding_width);
     expect(each->embed_text(workspace, executor, prompt, sizeof prompt - 1, embeddings.data(), error), error.text);
-    expect(each->embed_motion(workspace, executor, motion.data(), 12,
-                              embeddings.data() + each->sizes().embedding_width, error), error.text);
+    expect(each->embed_motion(workspace, executor, motion.data(), 12, embeddings.data() + each->sizes().embedding_width,
+                              error),
+           error.text);
     result.insert(result.end(), embeddings.begin(), embeddings.end());
     ids[each == &kept].assign(3, static_cast<std::int64_t>(tokens));
     expect(each->encode(workspace, executor, motion.data(), 8, ids[each == &kept].data(), error), error.text);

@@ -1,6 +1,6 @@
 // Frames that are given come back untouched, and what lies between them leaves and reaches them without a jump.
-#include "expect.h"
 #include "inbetween.h"
+#include "expect.h"
 
 #include <cstring>
 #include <vector>

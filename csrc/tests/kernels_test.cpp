@@ -137,7 +137,8 @@ void linear_layers(const Kernels& kernels) {
     const std::vector<float> x = random.many(sources * c.inputs, 2.0f, 0.5f);
     const std::vector<float> residual = random.many(sources * c.outputs, 3.0f, 1.0f);
     const std::vector<float> w = random.many(c.outputs * c.inputs, 1.0f / std::sqrt(static_cast<float>(c.inputs)));
-    const std::vector<float> bias = random.many(c.outputs), scale = random.many(c.outputs), shift = random.many(c.outputs);
+    const std::vector<float> bias = random.many(c.outputs), scale = random.many(c.outputs),
+                             shift = random.many(c.outputs);
     std::vector<float> stats = random.many(2 * sources);
     std::vector<std::int32_t> gathered(c.rows);
     for (std::size_t m = 0; m < c.rows; ++m) gathered[m] = static_cast<std::int32_t>((m * 3) % sources);
@@ -152,7 +153,8 @@ void linear_layers(const Kernels& kernels) {
     for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
       const std::vector<float> got = run_linear(kernels, one, precision, c, x, residual, stats, gathered, weight);
       for (const Executor* executor : {&two, &three}) {
-        const std::vector<float> again = run_linear(kernels, *executor, precision, c, x, residual, stats, gathered, weight);
+        const std::vector<float> again =
+            run_linear(kernels, *executor, precision, c, x, residual, stats, gathered, weight);
         expect(std::memcmp(got.data(), again.data(), got.size() * sizeof(float)) == 0, "bits whatever the threads");
       }
       double worst = 0.0;
@@ -184,7 +186,11 @@ void linear_layers(const Kernels& kernels) {
       // Sums of terms whose squares add up to a few: what rounding each factor to 8 bits of mantissa (bf16) or to 127
       // and 255 steps (int8) leaves, five deviations of it.
       const double allowed = precision == Precision::f32 ? 2e-5 : precision == Precision::bf16 ? 4e-2 : 8e-2;
-      expect(worst < allowed, precision == Precision::f32 ? "linear f32" : precision == Precision::bf16 ? "linear bf16" : "linear int8", worst);
+      expect(worst < allowed,
+             precision == Precision::f32    ? "linear f32"
+             : precision == Precision::bf16 ? "linear bf16"
+                                            : "linear int8",
+             worst);
     }
   }
 }
@@ -221,7 +227,8 @@ void layers_in_a_row(const Kernels& kernels) {
     two.run(executor, between, last);
     last.out = lf::float_rows(through.data(), out_width);
     two.run(executor, copied, last);
-    expect(std::memcmp(straight.data(), through.data(), straight.size() * sizeof(float)) == 0, "straight into the next");
+    expect(std::memcmp(straight.data(), through.data(), straight.size() * sizeof(float)) == 0,
+           "straight into the next");
   }
 }
 
@@ -249,7 +256,8 @@ void stored_weights(const Kernels& kernels) {
   weight.outputs = outputs, weight.inputs = inputs;
   weight.type = lf::Dtype::bf16, weight.data = narrow.data();
   lf::Linear(kernels, Precision::f32, weight, lf::system_allocator()).run(executor, in, call);
-  for (std::size_t o = 0; o < outputs; ++o) expect(out[o] == from_bf16(narrow[o * inputs + 3]), "bf16 is read as it is");
+  for (std::size_t o = 0; o < outputs; ++o)
+    expect(out[o] == from_bf16(narrow[o * inputs + 3]), "bf16 is read as it is");
   weight.type = lf::Dtype::i8, weight.data = eight.data(), weight.scale = scale.data();
   lf::Linear(kernels, Precision::f32, weight, lf::system_allocator()).run(executor, in, call);
   for (std::size_t o = 0; o < outputs; ++o) {
@@ -336,7 +344,8 @@ void attend(const Kernels& kernels, std::size_t batch, std::size_t queries, std:
 
 void attentions(const Kernels& kernels) {
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
-    for (const lf::AttentionMode mode : {lf::AttentionMode::full, lf::AttentionMode::soft_causal, lf::AttentionMode::causal}) {
+    for (const lf::AttentionMode mode :
+         {lf::AttentionMode::full, lf::AttentionMode::soft_causal, lf::AttentionMode::causal}) {
       for (const std::size_t n : {1, 7, 49, 63}) attend(kernels, 2, n, n, 3, 24, mode, true, precision);
       for (const std::size_t width : {1, 13}) attend(kernels, 2, 49, 49, 3, width, mode, true, precision);
       attend(kernels, 1, 196, 196, 1, 64, mode, false, precision);
@@ -351,8 +360,11 @@ void convolutions(const Kernels& kernels) {
   struct Case {
     std::size_t t, inputs, outputs, taps, stride, dilation, padding;
   };
-  const Case cases[] = {{1, 4, 3, 3, 1, 1, 1}, {7, 31, 33, 3, 1, 3, 3}, {49, 40, 70, 3, 1, 9, 9},
-                        {63, 9, 20, 4, 2, 1, 1}, {196, 17, 5, 1, 1, 1, 0}};
+  const Case cases[] = {{1, 4, 3, 3, 1, 1, 1},
+                        {7, 31, 33, 3, 1, 3, 3},
+                        {49, 40, 70, 3, 1, 9, 9},
+                        {63, 9, 20, 4, 2, 1, 1},
+                        {196, 17, 5, 1, 1, 1, 0}};
   const Executor one, three = Executor::pool(3);
   for (const Case& c : cases) {
     Random random(c.t);

@@ -269,11 +269,11 @@ void memory_that_ends() {
                                        auto& state = *static_cast<Limited*>(user);
                                        if (state.left-- <= 0) return nullptr;
                                        ++state.held;
-                                       return ::operator new (bytes, std::align_val_t{lf::kAlignment}, std::nothrow);
+                                       return ::operator new(bytes, std::align_val_t{lf::kAlignment}, std::nothrow);
                                      },
                                      [](void* memory, void* user) {
                                        --static_cast<Limited*>(user)->held;
-                                       ::operator delete (memory, std::align_val_t{lf::kAlignment});
+                                       ::operator delete(memory, std::align_val_t{lf::kAlignment});
                                      },
                                      &limited};
     const Bytes bytes = lf::tiny_model();

@@ -1,6 +1,6 @@
 // Which of a session's requests comes next.
-#include "expect.h"
 #include "queue.h"
+#include "expect.h"
 
 #include "character.h"
 

@@ -263,7 +263,8 @@ void in_real_time(lf_session* session, double seconds) {
   lf_stream_destroy(stream);
   expect(underruns == 0, "no sample is without motion while others keep the cores busy");
 #if !defined(SANITIZED)
-  expect(watch.percentile(0.99) < 100, "a sample takes less than 0.1 ms");  // but for those that another thread cut short
+  expect(watch.percentile(0.99) < 100,
+         "a sample takes less than 0.1 ms");  // but for those that another thread cut short
 #endif
   std::printf(
       "%ld ticks in real time beside %u busy threads: %ld without motion; a sample takes %.1f us, 99 %% below "

@@ -262,7 +262,7 @@ static void requests(lf_model* model) {
   lf_session_destroy(session);
 }
 
-/* Who is due first is served first, in the middle of another one's work, too; that one's motion is the same all the same. */
+/* Who is due first is served first, in the middle of another one's work, too; the motion of that one stays the same. */
 static void urgency(lf_model* model) {
   lf_session_params params;
   lf_session* session;
@@ -317,7 +317,8 @@ static void urgency(lf_model* model) {
   expect(lf_request_poll(session, first, NULL) == LF_PENDING, "goes before what has none of its own");
   expect(wait_for(session, first) == LF_OK && lf_request_poll(session, last, NULL) == LF_PENDING, "the rest in turn");
   lf_request_submit(session, &quick, &hurried, NULL);
-  expect(lf_session_pump(session, 0) == LF_PENDING && lf_request_cancel(session, last) == LF_OK, "what has been put off");
+  expect(lf_session_pump(session, 0) == LF_PENDING && lf_request_cancel(session, last) == LF_OK,
+         "what has been put off");
   expect(wait_for(session, last) == LF_ERROR_CANCELLED, "is cancelled at once");
   lf_session_destroy(session);
 }

@@ -35,6 +35,7 @@ int main() {
   lf::StreamOptions options;
   options.frames = 64;
   options.in_place = true;
+  options.resume_seconds = 0;  // nothing is mixed with the pose that was held
   lf::Placed<lf::Stream> placed(options);
   lf::Stream& stream = placed.value;
   // What a pose of each segment is, from a stream of its own.

@@ -1,6 +1,6 @@
 // The playing buffer: what was committed stays, motion goes on without a corner, the play head holds at the end.
-#include "expect.h"
 #include "stream.h"
+#include "expect.h"
 
 #include <chrono>
 #include <cstdio>
@@ -204,8 +204,8 @@ void the_end_idles() {
   expect(step < 0.1, "into idling and out of it without a jump");
 }
 
-// How much any node's velocity changes, m/s, from one tick to the next, around the moment where motion comes back to a body
-// that has none since 0.15 s, or has never had any.
+// How much any node's velocity changes, m/s, from one tick to the next, around the moment where motion comes back to a
+// body that has none since 0.15 s, or has never had any.
 double change_of_speed(const lf::StreamOptions& options, bool ever_moved, double tick) {
   Character character(options);
   if (ever_moved) character.append(lf::walk(2, kBody));
