@@ -15,7 +15,6 @@ from ..data import Caption
 from ..errors import LampError
 from ..models.lamp import Lamp
 from ..models.text import UNKNOWN, word_pieces
-from .captions import words
 from .words import tagged_words
 
 BATCH = 64
@@ -40,10 +39,15 @@ class Embedder(Protocol):
         """N motions (T, F) in the data set's own units -> (N, E)."""
 
 
+def known_texts(captions: Sequence[Caption], lamp: Lamp) -> list[str]:
+    """The texts, but "a" for one without a word that the model knows: it must not end an evaluation."""
+    return [caption.text if lamp.text_tokenizer.knows(caption.text) else "a" for caption in captions]
+
+
 class LampEmbedder:
     """LaMP-Feat as the released wrapper takes it: the text's first token, and the mean of the queries, not normalised.
 
-    R-precision with it is LaMP-R-precision (paper, Table 2). A text without any known word is read as "a".
+    R-precision with it is LaMP-R-precision (paper, Table 2). Texts are read as `known_texts` gives them.
     Raises LampError for a model that reads no motions.
     """
 
@@ -57,10 +61,9 @@ class LampEmbedder:
     def texts(self, captions: Sequence[Caption]) -> np.ndarray:
         model, config = self.lamp.language_motion, self.lamp.config.language_motion
         longest = min(config.max_pretraining_text_tokens, config.max_positions)
-        known, rows = set(self.lamp.text_tokenizer.pieces), []
+        rows = []
         for batch in _batches(captions):
-            texts = [caption.text if known & set(words(caption.text)) else "a" for caption in batch]
-            ids, mask = self.lamp.text_tokenizer(texts, longest, truncate=True)
+            ids, mask = self.lamp.text_tokenizer(known_texts(batch, self.lamp), longest, truncate=True)
             hidden = model.encode_text(ids.to(self.lamp.device), mask.to(self.lamp.device))
             rows.append(model.text_proj(hidden[:, 0]))
         return _numpy(rows)

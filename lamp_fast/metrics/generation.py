@@ -23,7 +23,7 @@ from ..motion.skeleton import KIT, Skeleton
 from ..pipelines.motion_to_text import MotionCaptioner
 from .bert_score import bert_score
 from .distributions import diversity, draw_pairs, frechet_distance, multimodality
-from .embed import Embedder, LampEmbedder
+from .embed import Embedder, LampEmbedder, known_texts
 from .interval import Interval, confidence_interval
 from .matching import GROUP, matching
 from .physics import floor_penetration, foot_skating, jerk
@@ -206,14 +206,15 @@ class _Conditions:
     @torch.inference_mode()
     def __call__(self, captions: Sequence[Caption]) -> Tensor:
         lamp, config = self.lamp, self.lamp.config.language_motion
-        new = iter(sorted({caption.text for caption in captions} - self._known.keys()))
+        said = known_texts(captions, lamp)
+        new = iter(sorted(set(said) - self._known.keys()))
         while texts := list(islice(new, 64)):
             ids, mask = lamp.text_tokenizer(
                 texts, config.max_text_tokens, pad_to_max=config.padding == "released", truncate=True
             )
             rows = lamp.language_motion.condition(ids.to(lamp.device), mask.to(lamp.device))
             self._known |= dict(zip(texts, rows, strict=True))
-        return torch.stack([self._known[caption.text] for caption in captions])
+        return torch.stack([self._known[text] for text in said])
 
 
 def _generate(

@@ -80,9 +80,8 @@ class TextTokenizer:
     def _encode(self, text: str, max_tokens: int, truncate: bool) -> list[int]:
         if not text.strip():
             raise LampError("the prompt is empty; describe a motion, such as 'a person walks forward'")
-        # Undecodable bytes of a command line arrive as lone surrogates, which the splitter does not take.
-        pieces = self._splitter.encode(text.encode("utf-8", "replace").decode()).ids
-        if not any(self._is_known_word(i) for i in pieces):
+        pieces = self._split(text)
+        if not any(map(self._is_known_word, pieces)):
             raise LampError(f"no word of the prompt {_shown(text)} is known; describe the motion in English words")
         if truncate:
             pieces = pieces[: max_tokens - 2]
@@ -92,6 +91,14 @@ class TextTokenizer:
                 f"the prompt {_shown(text)} has {count} tokens, the model reads at most {max_tokens}; shorten it"
             )
         return [self.start_id, *pieces, self.end_id]
+
+    def _split(self, text: str) -> list[int]:
+        # Undecodable bytes of a command line arrive as lone surrogates, which the splitter does not take.
+        return self._splitter.encode(text.encode("utf-8", "replace").decode()).ids
+
+    def knows(self, text: str) -> bool:
+        """Whether the text has a known English word: others are refused."""
+        return any(map(self._is_known_word, self._split(text)))
 
     def _is_known_word(self, piece_id: int) -> bool:
         """Letters of other scripts and emoji may have ids of their own in BERT's vocabulary, but no meaning here."""

@@ -48,6 +48,17 @@ def measured(tiny_lamp):
     return clips_to_measure(MotionDataset(clips(), HUMANML3D), tiny_lamp.max_tokens)
 
 
+def test_a_text_without_a_known_word_is_read_as_a(tiny_lamp, measured):
+    options, embedder = dataclasses.replace(FEW, multimodality_texts=0), LampEmbedder(tiny_lamp, "own")
+    texts = {"strange": ("\u732b", ""), "plain": ("a", "a")}
+    made = {
+        name: [dataclasses.replace(clip, texts=(said[i % 2],)) for i, clip in enumerate(measured)]
+        for name, said in texts.items()
+    }
+    strange, plain = (measure_generation(tiny_lamp, some, embedder, options) for some in made.values())
+    assert strange.generated == plain.generated
+
+
 def test_clips_are_cut_to_what_a_model_makes():
     lengths = [39, 40, 47, 400]
     data = [Clip(str(n), np.zeros((n, 263), np.float32), ("a",)) for n in lengths]
