@@ -285,7 +285,7 @@ bool Reading::begin(const Model& model, Workspace& workspace, const Executor& ex
   executor_ = &executor;
   request_ = request;
   phase_ = Phase::done;
-  if (request.embedding != nullptr && !model.sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
+  if (request.embeds() && !model.sizes_.reads_motions) return fail(error, status::unsupported, kReadsNone);
   if (request.features != nullptr) return begin_motion(error);
   if (request.text != nullptr) {
     if (!model.read_words(workspace, request.text, request.text_bytes, error)) return false;
@@ -300,7 +300,7 @@ bool Reading::begin(const Model& model, Workspace& workspace, const Executor& ex
 
 bool Reading::begin_motion(Error& error) noexcept {
   Workspace::Encoding& encoding = workspace_->encoding_;
-  const bool is_embedded = request_.embedding != nullptr, own = is_embedded && model_->sizes_.has_motion_encoder;
+  const bool is_embedded = request_.embeds(), own = is_embedded && model_->sizes_.has_motion_encoder;
   const std::size_t most = is_embedded ? model_->sizes_.max_tokens : workspace_->max_tokens_;
   std::size_t tokens = request_.frames / kFramesPerToken;
   if (is_embedded) tokens = std::min(tokens, most);
@@ -330,7 +330,7 @@ bool Reading::advance() noexcept {
   switch (phase_) {
     case Phase::words:
       if (model_->text_.advance(executor, reading.text)) break;
-      phase_ = request_.embedding != nullptr ? Phase::done : Phase::memory;
+      phase_ = request_.embeds() ? Phase::done : Phase::memory;
       break;
     case Phase::memory:
       if (model_->text_.memory(executor, reading.text, reading.queries.memory)) break;

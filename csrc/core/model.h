@@ -177,7 +177,7 @@ class Workspace {
   float* latents_ = nullptr;  // (max_tokens, code width); stays too
 };
 
-// What is read, and what is wanted of it: the condition of a text, the embedding of either, the ids of a motion.
+// What is read, and what is wanted of it: the condition of a text, the ids of a motion, or the embedding of either.
 struct ReadingRequest {
   const char* text = nullptr;  // UTF-8, text_bytes of it
   std::size_t text_bytes = 0;
@@ -187,8 +187,10 @@ struct ReadingRequest {
   std::size_t frames = 0;
 
   float* condition = nullptr;   // receives (condition_width)
-  float* embedding = nullptr;   // receives (embedding_width)
   std::int64_t* ids = nullptr;  // receives (frames / 4)
+  float* embedding = nullptr;   // receives (embedding_width)
+
+  bool embeds() const noexcept { return condition == nullptr && ids == nullptr; }
 };
 
 // A text or a motion being read, in stages of a fraction of a millisecond. It uses its workspace until it is done or

@@ -93,9 +93,31 @@ void a_loaded_model_needs_no_file() {
   expect(results[0] == results[1] && ids[0] == ids[1], "the same without the file");
 }
 
+// The embedding has no numbers then, and its place may be null.
+void a_model_that_reads_no_motions_embeds_nothing() {
+  lf::TinyModel tiny;
+  tiny.reads_motions = false;
+  const std::vector<unsigned char> file = lf::tiny_model(tiny);
+  const lf::Executor executor;
+  lf::Model model;
+  lf::Workspace workspace;
+  lf::Error error;
+  expect(model.read(file.data(), file.size(), lf::Precision::f32, lf::system_allocator(), error), error.text);
+  expect(workspace.create(model, {}, lf::system_allocator(), error), error.text);
+  const std::vector<float> features(8 * model.sizes().features);
+  for (const bool text : {true, false}) {
+    lf::Error refused;
+    expect(!(text ? model.embed_text(workspace, executor, "a person", 8, nullptr, refused)
+                  : model.embed_motion(workspace, executor, features.data(), 8, nullptr, refused)),
+           "no embedding");
+    expect(refused.status == lf::status::unsupported, "what is missing is said");
+  }
+}
+
 }  // namespace
 
 int main() {
+  a_model_that_reads_no_motions_embeds_nothing();
   a_loaded_model_needs_no_file();
   edges_are_decoded_and_left_out();
   return failures == 0 ? 0 : 1;
