@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,9 +39,9 @@ class Embedder(Protocol):
         """N motions (T, F) in the data set's own units -> (N, E)."""
 
 
-def known_texts(captions: Sequence[Caption], lamp: Lamp) -> list[str]:
+def known_texts(texts: Iterable[str], lamp: Lamp) -> list[str]:
     """The texts, but "a" for one without a word that the model knows: it must not end an evaluation."""
-    return [caption.text if lamp.text_tokenizer.knows(caption.text) else "a" for caption in captions]
+    return [text if lamp.text_tokenizer.knows(text) else "a" for text in texts]
 
 
 class LampEmbedder:
@@ -63,7 +63,8 @@ class LampEmbedder:
         longest = min(config.max_pretraining_text_tokens, config.max_positions)
         rows = []
         for batch in _batches(captions):
-            ids, mask = self.lamp.text_tokenizer(known_texts(batch, self.lamp), longest, truncate=True)
+            texts = known_texts((caption.text for caption in batch), self.lamp)
+            ids, mask = self.lamp.text_tokenizer(texts, longest, truncate=True)
             hidden = model.encode_text(ids.to(self.lamp.device), mask.to(self.lamp.device))
             rows.append(model.text_proj(hidden[:, 0]))
         return _numpy(rows)

@@ -206,15 +206,14 @@ class _Conditions:
     @torch.inference_mode()
     def __call__(self, captions: Sequence[Caption]) -> Tensor:
         lamp, config = self.lamp, self.lamp.config.language_motion
-        said = known_texts(captions, lamp)
-        new = iter(sorted(set(said) - self._known.keys()))
+        new = iter(sorted({caption.text for caption in captions} - self._known.keys()))
         while texts := list(islice(new, 64)):
             ids, mask = lamp.text_tokenizer(
-                texts, config.max_text_tokens, pad_to_max=config.padding == "released", truncate=True
+                known_texts(texts, lamp), config.max_text_tokens, pad_to_max=config.padding == "released", truncate=True
             )
             rows = lamp.language_motion.condition(ids.to(lamp.device), mask.to(lamp.device))
             self._known |= dict(zip(texts, rows, strict=True))
-        return torch.stack([self._known[text] for text in said])
+        return torch.stack([self._known[caption.text] for caption in captions])
 
 
 def _generate(

@@ -228,12 +228,6 @@ class _Builder:
 
     def build(self) -> dict[str, nn.Module]:
         """All models by the names of their parts. Raises LampError for tensors that are missing or do not fit."""
-        self._build()
-        for kind, tensors in self.released.items():
-            _account(self.accounts[kind], tensors, self._used[kind])
-        return self.models
-
-    def _build(self) -> None:
         for kind, source in (("evaluator", evaluator), ("length_estimator", length_estimator)):
             if kind in self.released:
                 tensors = self.released[kind]
@@ -244,6 +238,9 @@ class _Builder:
         self._motion_encoder()
         self._language_motion()
         self._generator()
+        for kind, tensors in self.released.items():
+            _account(self.accounts[kind], tensors, self._used[kind])
+        return self.models
 
     def _tokenizer(self, kind: str, prefix: str) -> None:
         tensors = {n: t for n, t in self.released.get(kind, {}).items() if n.startswith(prefix)}
