@@ -54,7 +54,6 @@ Slot* Queue::claim() noexcept {
   for (Slot& slot : slots_) {
     Slot::State expected = Slot::State::free;
     if (slot.state_.compare_exchange_strong(expected, Slot::State::filling)) {
-      slot.abandoned_.store(false, std::memory_order_relaxed);
       slot.set_share(0);
       slot.answer.error = Error();
       slot.answer.frames = 0;
@@ -72,7 +71,7 @@ lf_request Queue::hand_in(Slot& slot, bool kept) noexcept {
   const lf_request number = ++slot.uses_ << kIndexBits | static_cast<lf_request>(&slot - slots_.data());
   slot.number_ = number;
   slot.question.submitted = Clock::now();
-  slot.abandoned_.store(!kept);
+  slot.owners_.store(kept ? 2 : 1);
   slot.held_.store(kept ? number : 0);
   slot.turn_.store(turns_.fetch_add(1));
   slot.state_.store(Slot::State::waiting);
@@ -138,9 +137,12 @@ void Queue::finish(Slot& slot) noexcept {
   slot.status_.store(slot.answer.error.status, std::memory_order_relaxed);
   if (slot.question.stream == nullptr) last_finished_ = Clock::now();
   slot.state_.store(Slot::State::done);
-  // Whoever releases sets `abandoned` before looking at the state: one of the two sees the other, and only one frees.
-  Slot::State expected = Slot::State::done;
-  if (slot.abandoned_.load()) slot.state_.compare_exchange_strong(expected, Slot::State::free);
+  leave(slot);
+}
+
+// The last of its owners frees a slot. Until then it is in no one else's hands, however late one of them comes.
+void Queue::leave(Slot& slot) noexcept {
+  if (slot.owners_.fetch_sub(1) == 1) slot.state_.store(Slot::State::free);
 }
 
 Slot* Queue::find(lf_request request) noexcept {
@@ -154,9 +156,7 @@ bool Queue::release(lf_request request) noexcept {
   lf_request held = request;
   if (slot == nullptr || !slot->held_.compare_exchange_strong(held, 0)) return false;
   slot->cancel(request);
-  slot->abandoned_.store(true);
-  Slot::State expected = Slot::State::done;
-  slot->state_.compare_exchange_strong(expected, Slot::State::free);
+  leave(*slot);
   return true;
 }
 

@@ -58,8 +58,12 @@ class Slot {
   bool is_done() const noexcept { return state_.load(std::memory_order_acquire) == State::done; }
   // Of the answer, when it is done. Unlike the answer it can be read while another thread releases the slot.
   lf_status status() const noexcept { return status_.load(std::memory_order_relaxed); }
-  // Whoever comes too late cancels nothing: the slot has another number by then.
-  void cancel(lf_request number) noexcept { cancelled_.store(number, std::memory_order_relaxed); }
+  // Whoever comes too late cancels nothing, not even somebody else's cancel: the slot has a greater number by then.
+  void cancel(lf_request number) noexcept {
+    lf_request last = cancelled_.load(std::memory_order_relaxed);
+    while (last < number && !cancelled_.compare_exchange_weak(last, number, std::memory_order_relaxed)) {
+    }
+  }
   float share() const noexcept { return share_.load(std::memory_order_relaxed); }
   void set_share(float share) noexcept { share_.store(share, std::memory_order_relaxed); }
 
@@ -76,7 +80,7 @@ class Slot {
   std::atomic<float> share_{0};
   std::atomic<lf_status> status_{LF_OK};
   std::atomic<lf_request> cancelled_{0};
-  std::atomic<bool> abandoned_{false};
+  std::atomic<int> owners_{0};  // the worker until it is done, whoever holds the number until it is released
   lf_request number_ = 0;
   std::uint64_t uses_ = 0;
 };
@@ -113,6 +117,8 @@ class Queue {
   bool release(lf_request request) noexcept;
 
  private:
+  void leave(Slot& slot) noexcept;
+
   // A segment is due when its stream's committed motion ends, what is of no stream a while after the last such one;
   // both at their deadline if that is sooner.
   Clock::time_point due(const Slot& slot, Clock::time_point now) const noexcept;

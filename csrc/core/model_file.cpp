@@ -12,8 +12,10 @@ namespace {
 
 constexpr std::uint64_t kVersion = 1;
 
-// Far above any model's, and so low that no product of a few of them overflows.
-constexpr std::size_t kMaxWidth = 1u << 20;
+// Far above any model's, and so low that no product of a few of them overflows; nor does, in 32 bits, the sum of
+// kMaxWidth products of int8.
+constexpr std::size_t kMaxRows = 1u << 20;
+constexpr std::size_t kMaxWidth = 1u << 16;
 constexpr std::size_t kMaxLayers = 256;
 constexpr std::size_t kMaxTokens = 4096;
 constexpr std::size_t kMaxDilation = 1024;
@@ -64,7 +66,7 @@ class Reader {
     if (!root_.size("joints", joints, joints, model_.joints)) return false;
     if (!root_.size("features", features, features, model_.features)) return false;
     if (!root_.positive("frames_per_second", model_.frames_per_second)) return false;
-    if (!root_.size("codes", 1, kMaxWidth, model_.codes)) return false;
+    if (!root_.size("codes", 1, kMaxRows, model_.codes)) return false;
     if (!root_.size("code_width", 1, kMaxWidth, model_.code_width)) return false;
     if (!root_.boolean("reads_motions", model_.reads_motions)) return false;
 
@@ -81,7 +83,7 @@ class Reader {
     if (!root_.part("text", false, object) || !root_.part("queries", false, queries)) return false;
     const ConfigSection sizes = section("text.", object);
     std::size_t words = 0, layers = 0, padding = 0, every = 0;
-    if (!sizes.size("words", 1, kMaxWidth, words) || !sizes.size("layers", 1, kMaxLayers, layers) ||
+    if (!sizes.size("words", 1, kMaxRows, words) || !sizes.size("layers", 1, kMaxLayers, layers) ||
         !sizes.size("width", 1, kMaxWidth, text.width) || !sizes.size("heads", 1, text.width, text.heads) ||
         !sizes.size("feedforward", 1, kMaxWidth, text.feedforward) ||
         !sizes.size("max_positions", 1, kMaxTokens, text.max_positions) ||

@@ -21,6 +21,8 @@ void store_xyzw(const float* wxyz, float* out) noexcept {
   for (int i = 0; i < 4; ++i) out[i] = wxyz[(i + 1) % 4];
 }
 
+constexpr double kLongestTick = 1e9;  // seconds; the difference of two times may be infinite
+
 using PoseArray = std::array<float, 3 * kMaxJoints>;
 
 // Bends poses (frames, J, 3), the frames behind `then` and `before` it, towards `pose` with `pose_before` it: bone by
@@ -252,8 +254,8 @@ std::size_t Stream::last_tokens(std::int64_t* tokens, std::size_t count) const n
 }
 
 std::size_t Stream::room() const noexcept {
-  const std::uint64_t released = released_.load(std::memory_order_acquire);
-  return capacity_ - static_cast<std::size_t>(committed() - released);
+  const std::uint64_t end = committed(), played = released_.load(std::memory_order_acquire);
+  return capacity_ - static_cast<std::size_t>(end > played ? end - played : 0);  // both may have moved in between
 }
 
 double Stream::seconds_left() const noexcept {
@@ -263,7 +265,7 @@ double Stream::seconds_left() const noexcept {
 
 bool Stream::sample(double time, Pose& pose) noexcept {
   const std::uint64_t end = committed_.load(std::memory_order_acquire);
-  const double passed = std::isfinite(time) && clock_runs_ ? std::max(time - time_, 0.0) : 0;
+  const double passed = std::isfinite(time) && clock_runs_ ? std::clamp(time - time_, 0.0, kLongestTick) : 0;
   if (std::isfinite(time)) {
     time_ = time;
     clock_runs_ = true;

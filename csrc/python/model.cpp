@@ -271,10 +271,14 @@ class NativeModel {
     py::gil_scoped_release release;
     const auto one = [&](std::size_t b, const Executor& executor) noexcept {
       Error error;
-      std::unique_ptr<Place> place = take(max_tokens, error);
-      const bool worked = place != nullptr && work(b, place->workspace, executor, error);
-      if (place != nullptr) give(std::move(place));
-      if (worked) return;
+      try {
+        std::unique_ptr<Place> place = take(max_tokens, error);
+        const bool worked = place != nullptr && work(b, place->workspace, executor, error);
+        if (place != nullptr) give(std::move(place));
+        if (worked) return;
+      } catch (const std::bad_alloc&) {
+        error.status = status::out_of_memory;
+      }
       const std::lock_guard<std::mutex> lock(mutex);
       if (first.status == status::ok) first = error;
     };
@@ -290,8 +294,8 @@ class NativeModel {
     }
   }
 
-  std::unique_ptr<Place> take(std::size_t max_tokens, Error& error) noexcept {
-    try {
+  std::unique_ptr<Place> take(std::size_t max_tokens, Error& error) {
+    {
       const std::lock_guard<std::mutex> lock(mutex_);
       for (std::unique_ptr<Place>& place : free_) {
         if (place->max_tokens < max_tokens) continue;
@@ -300,13 +304,8 @@ class NativeModel {
         free_.pop_back();
         return found;
       }
-    } catch (...) {
     }
-    std::unique_ptr<Place> made(new (std::nothrow) Place());
-    if (made == nullptr) {
-      fail(error, status::out_of_memory, "there is not enough memory for a workspace");
-      return nullptr;
-    }
+    auto made = std::make_unique<Place>();
     WorkspaceOptions options;
     options.max_tokens = max_tokens;
     made->max_tokens = std::max(max_tokens, sizes().max_tokens);
@@ -314,13 +313,10 @@ class NativeModel {
     return made;
   }
 
-  void give(std::unique_ptr<Place> place) noexcept {
+  void give(std::unique_ptr<Place> place) {
     if (place->max_tokens > sizes().max_tokens) return;  // a long motion's: seldom needed, and large
-    try {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      free_.push_back(std::move(place));
-    } catch (...) {
-    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_.push_back(std::move(place));
   }
 
   template <class Work>

@@ -86,8 +86,9 @@ py::tuple decode_step(const py::object& logits, const py::object& unconditional,
   }
   if (!noise.is_none()) uniform = contiguous<float>(noise, 3, "decode_step: noise must be (B, N, K) float32");
   const py::ssize_t batch = before.shape(0), positions = before.shape(1), codes = scores.shape(2);
-  const bool fits = scores.shape(0) == batch && counts.size() == batch && keys.size() == batch &&
-                    numbers.size() == batch && (others.size() == 0 || others.size() == scores.size()) &&
+  const bool fits = scores.shape(0) == batch && (scores.shape(1) > 0 || positions == 0) && counts.size() == batch &&
+                    keys.size() == batch && numbers.size() == batch &&
+                    (others.size() == 0 || others.size() == scores.size()) &&
                     (uniform.size() == 0 || uniform.size() == batch * positions * codes);
   if (!fits) throw py::value_error("decode_step: logits, ids, next_count, seeds, samples and noise do not fit");
   if (top_k < 1 || static_cast<py::ssize_t>(top_k) > codes) throw py::value_error("decode_step: top_k is out of range");

@@ -265,6 +265,28 @@ void stored_weights(const Kernels& kernels) {
   }
 }
 
+// The largest sums of int8 products that a model file may ask for fit into 32 bits.
+void widest_sums(const Kernels& kernels) {
+  constexpr std::size_t inputs = 1 << 16;
+  const std::vector<std::int8_t> lowest(inputs, -128);
+  const float scale = 1.0f;
+  lf::StoredWeight weight;
+  weight.type = lf::Dtype::i8, weight.data = lowest.data(), weight.scale = &scale;
+  weight.outputs = 1, weight.inputs = inputs;
+  Scratch scratch(1 << 20);
+  lf::Arena arena = scratch.arena();
+  lf::LinearInput in(kernels, Precision::int8, 1, inputs, arena);
+  std::vector<float> x(inputs, 1.0f);
+  x[0] = 0.0f;  // all others become 255
+  const Executor executor;
+  in.prepare(executor, x.data(), inputs, 1);
+  float out;
+  lf::LinearCall call;
+  call.out = lf::float_rows(&out, 1);
+  lf::Linear(kernels, Precision::int8, weight, lf::system_allocator()).run(executor, in, call);
+  expect(std::fabs(out / (-128.0 * (inputs - 1)) - 1.0) < 1e-5, "the widest sum", out);
+}
+
 void attend(const Kernels& kernels, std::size_t batch, std::size_t queries, std::size_t keys, std::size_t heads,
             std::size_t width, lf::AttentionMode mode, bool lengths, Precision precision) {
   const Format format = lf::attention_format(kernels, precision, width);
@@ -602,6 +624,7 @@ int main() {
     linear_layers(*kernels);
     layers_in_a_row(*kernels);
     stored_weights(*kernels);
+    widest_sums(*kernels);
     attentions(*kernels);
     convolutions(*kernels);
     upsampling(*kernels, Precision::f32);

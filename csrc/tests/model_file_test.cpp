@@ -159,7 +159,7 @@ void damaged_configurations() {
   refused(with_config("\"dilations\":[3,1]", "\"dilations\":[3000000,1]"), "dilations");
   refused(with_config("\"reads_motions\":true", "\"reads_motions\":1"), "true or false");
   refused(with_config("\"text\":{", "\"text\":null,\"texts\":{"), "does not describe its text");
-  refused(with_config("\"code_width\":6", "\"code_width\":1048577"), "code_width must be");
+  refused(with_config("\"code_width\":6", "\"code_width\":65537"), "code_width must be a whole number from 1 to 65536");
   refused(with_config("{\"version\"", "[{\"version\""), "should have");
   refused(with_config("\"version\":1", std::string("\"version\":") + std::string(40, '[')), "fewer levels");
 }
