@@ -153,9 +153,8 @@ void products(const lf::Kernels& kernels, std::size_t m, std::size_t k, std::siz
   const std::vector<float> w = numbers(n * k, 0.05f), x = numbers(m * k, 2.0f);
   std::vector<float> y(m * n);
   for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
-    lf::StoredWeight weight;
-    weight.data = w.data(), weight.outputs = n, weight.inputs = k;
-    const lf::Linear linear(kernels, precision, weight, lf::system_allocator());
+    const lf::LinearWeights weights = {{lf::Dtype::f32, n, k, w.data()}};
+    const lf::Linear linear(kernels, precision, weights, lf::system_allocator());
     Input in(kernels, precision, m, k);
     in.rows.prepare(executor, x.data(), k, m);
     lf::LinearCall call;

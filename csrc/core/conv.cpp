@@ -2,13 +2,16 @@
 
 namespace lf {
 
-Conv::Conv(const Kernels& kernels, Precision precision, const StoredWeight& weight, const ConvShape& shape,
+Conv::Conv(const Kernels& kernels, Precision precision, const ConvWeights& weights, std::size_t padding,
            const Allocator& allocator)
-    : linear_(kernels, precision, weight, allocator), shape_(shape) {}
+    : linear_(kernels, precision, weights.linear, allocator, {}, weights.taps),
+      stride_(weights.stride),
+      dilation_(weights.dilation),
+      padding_(padding) {}
 
 std::size_t Conv::output_rows(std::size_t rows) const noexcept {
-  const std::size_t reach = shape_.dilation * (linear_.taps_ - 1) + 1, covered = rows + 2 * shape_.padding;
-  return covered < reach ? 0 : (covered - reach) / shape_.stride + 1;
+  const std::size_t reach = dilation_ * (linear_.taps_ - 1) + 1, covered = rows + 2 * padding_;
+  return covered < reach ? 0 : (covered - reach) / stride_ + 1;
 }
 
 void Conv::run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept {
@@ -17,19 +20,16 @@ void Conv::run(const Executor& executor, const LinearInput& in, const LinearCall
 
 void Conv::run(const Executor& executor, const LinearInput& in, std::size_t rows,
                const LinearCall& call) const noexcept {
-  linear_.run(executor, in, {in.margin_ - shape_.padding, shape_.stride, shape_.dilation, rows}, call);
+  linear_.run(executor, in, {in.margin_ - padding_, stride_, dilation_, rows}, call);
 }
 
-UpsampleConv::UpsampleConv(const Kernels& kernels, Precision precision, const StoredWeight& weight,
+// An even row sees x[t - 1] and x[t], an odd one x[t] and x[t + 1].
+UpsampleConv::UpsampleConv(const Kernels& kernels, Precision precision, const UpsampleWeights& weights,
                            const Allocator& allocator) {
-  const std::size_t size = size_of(weight.type);
+  const LinearWeights* const phases[] = {&weights.even, &weights.odd};
   for (std::size_t phase = 0; phase < 2; ++phase) {
-    StoredWeight part = weight;
-    part.data =
-        static_cast<const unsigned char*>(weight.data) + phase * weight.outputs * weight.taps * weight.inputs * size;
-    if (weight.scale != nullptr) part.scale = weight.scale + phase * weight.outputs;
-    // An even row sees x[t - 1] and x[t], an odd one x[t] and x[t + 1].
-    phases_[phase] = Conv(kernels, precision, part, {1, 1, 1 - phase}, allocator);
+    const ConvWeights conv = {*phases[phase], phases[phase]->matrix.columns / 2, 2, 1, 1};
+    phases_[phase] = Conv(kernels, precision, conv, 1 - phase, allocator);
   }
 }
 

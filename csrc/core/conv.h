@@ -8,15 +8,11 @@
 namespace lf {
 
 // out[t] = bias + sum over taps of weight[tap] x[stride t + dilation tap - padding], zeros outside.
-struct ConvShape {
-  std::size_t stride = 1, dilation = 1, padding = 0;
-};
-
 // The input needs a margin of at least `padding` rows. With int8, at most kMaxTaps taps.
 class Conv {
  public:
   Conv() noexcept = default;
-  Conv(const Kernels& kernels, Precision precision, const StoredWeight& weight, const ConvShape& shape,
+  Conv(const Kernels& kernels, Precision precision, const ConvWeights& weights, std::size_t padding,
        const Allocator& allocator);
 
   // Rows out for rows in.
@@ -30,7 +26,7 @@ class Conv {
     return linear_.parts(executor, output_rows(in.rows()));
   }
 
-  std::size_t margin() const noexcept { return shape_.padding; }
+  std::size_t margin() const noexcept { return padding_; }
   std::size_t inputs() const noexcept { return linear_.inputs(); }
   std::size_t outputs() const noexcept { return linear_.outputs(); }
   std::size_t bytes() const noexcept { return linear_.bytes(); }
@@ -41,17 +37,16 @@ class Conv {
   void run(const Executor& executor, const LinearInput& in, std::size_t rows, const LinearCall& call) const noexcept;
 
   Linear linear_;
-  ConvShape shape_;
+  std::size_t stride_ = 1, dilation_ = 1, padding_ = 0;
 };
 
 // Nearest upsampling by two and a convolution of three taps, merged into two phases of two taps each:
-// out[2t + phase] = bias + weight[phase][0] x[t + phase - 1] + weight[phase][1] x[t + phase].
+// out[2t + phase] = bias + weight[phase][0] x[t + phase - 1] + weight[phase][1] x[t + phase]. The input needs a margin
+// of a row.
 class UpsampleConv {
  public:
   UpsampleConv() noexcept = default;
-
-  // weight: data (2 phases, outputs, 2 taps, inputs), taps 2; scale (2, outputs) with i8. margin 1.
-  UpsampleConv(const Kernels& kernels, Precision precision, const StoredWeight& weight, const Allocator& allocator);
+  UpsampleConv(const Kernels& kernels, Precision precision, const UpsampleWeights& weights, const Allocator& allocator);
 
   // in (T, inputs) -> call.out (2T, outputs). No residual.
   void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;

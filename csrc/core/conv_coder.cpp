@@ -4,23 +4,11 @@
 #include <cstring>
 #include <utility>
 
-#include "stored.h"
-
 namespace lf {
 namespace {
 
 Conv same_length(const Kernels& kernels, Precision precision, const ConvWeights& weights, const Allocator& allocator) {
-  ConvShape shape;
-  shape.dilation = weights.dilation;
-  shape.padding = weights.dilation * (weights.taps - 1) / 2;
-  return Conv(kernels, precision, stored(weights), shape, allocator);
-}
-
-Conv halving(const Kernels& kernels, Precision precision, const ConvWeights& weights, const Allocator& allocator) {
-  ConvShape shape;
-  shape.stride = weights.stride;
-  shape.padding = 1;
-  return Conv(kernels, precision, stored(weights), shape, allocator);
+  return Conv(kernels, precision, weights, weights.dilation * (weights.taps - 1) / 2, allocator);
 }
 
 Vector<ConvBlock> make_blocks(const Kernels& kernels, Precision precision, const Vector<ConvBlockWeights>& weights,
@@ -97,7 +85,7 @@ Decoder::Decoder(const Kernels& kernels, Precision precision, const DecoderWeigh
   stages_.reserve(weights.stages.size());
   for (const DecoderWeights::Stage& stage : weights.stages) {
     stages_.push_back({make_blocks(kernels, precision_, stage.blocks, allocator),
-                       UpsampleConv(kernels, precision_, stored(stage.up), allocator)});
+                       UpsampleConv(kernels, precision_, stage.up, allocator)});
   }
 }
 
@@ -175,7 +163,7 @@ Encoder::Encoder(const Kernels& kernels, Precision precision, const EncoderWeigh
       stages_(StlAllocator<Stage>(allocator)) {
   stages_.reserve(weights.stages.size());
   for (const EncoderWeights::Stage& stage : weights.stages) {
-    stages_.push_back({halving(kernels, precision_, stage.down, allocator),
+    stages_.push_back({Conv(kernels, precision_, stage.down, 1, allocator),  // halves the rows
                        make_blocks(kernels, precision_, stage.blocks, allocator)});
   }
 }

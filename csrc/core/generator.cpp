@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "stored.h"
-
 namespace lf {
 namespace {
 
@@ -56,10 +54,10 @@ Generator::Generator(const Kernels& kernels, Precision precision, const Generato
       table_(weights.table),
       positions_(weights.positions),
       no_condition_(weights.condition.bias),
-      condition_(kernels, Precision::f32, stored(weights.condition), allocator),
+      condition_(kernels, Precision::f32, weights.condition, allocator),
       layers_(StlAllocator<Layer>(allocator)),
-      dense_(kernels, precision, stored(weights.dense), allocator),
-      logits_(kernels, precision, stored(weights.logits), allocator) {
+      dense_(kernels, precision, weights.dense, allocator),
+      logits_(kernels, precision, weights.logits, allocator) {
   layers_.reserve(weights.layers.size());
   for (const GeneratorWeights::Layer& layer : weights.layers) {
     layers_.push_back({SelfAttention(kernels, precision, layer.qkv, layer.attention_output, heads_, allocator),

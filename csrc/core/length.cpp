@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "decode_step.h"
-#include "stored.h"
 
 namespace lf {
 namespace {
@@ -28,9 +27,9 @@ LengthPredictor::LengthPredictor(const Kernels& kernels, const LengthWeights& we
       epsilon_(weights.eps),
       first_norm_(weights.first_norm),
       second_norm_(weights.second_norm),
-      first_(kernels, Precision::f32, stored(weights.first), allocator),
-      second_(kernels, Precision::f32, stored(weights.second), allocator),
-      logits_(kernels, Precision::f32, stored(weights.logits), allocator) {}
+      first_(kernels, Precision::f32, weights.first, allocator),
+      second_(kernels, Precision::f32, weights.second, allocator),
+      logits_(kernels, Precision::f32, weights.logits, allocator) {}
 
 std::size_t LengthPredictor::predict(const Executor& executor, Scratch& scratch,
                                      const float* condition) const noexcept {

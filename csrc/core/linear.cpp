@@ -27,19 +27,6 @@ std::size_t row_stride(Format format, std::size_t width) noexcept {
   return (lines | 1) * kAlignment / format_size(format);
 }
 
-template <class T>
-T read(const void* data, std::size_t i) noexcept {
-  T value;
-  std::memcpy(&value, static_cast<const unsigned char*>(data) + i * sizeof(T), sizeof value);
-  return value;
-}
-
-// Row `row` of `count` numbers, as float.
-void read_row(const StoredWeight& weight, std::size_t row, std::size_t count, float* out) noexcept {
-  const float scale = weight.type == Dtype::i8 ? read<float>(weight.scale, row) : 1.0f;
-  widen(weight.type, weight.data, row * count, count, scale, out);
-}
-
 Buffer<float> padded(const float* values, std::size_t count, std::size_t size, const Allocator& allocator) {
   Buffer<float> buffer(size, allocator);
   std::memset(buffer.data(), 0, size * sizeof(float));
@@ -116,12 +103,14 @@ void LinearInput::ready(const Executor& executor) noexcept {
   }
 }
 
-Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& weight, const Allocator& allocator)
+Linear::Linear(const Kernels& kernels, Precision precision, const LinearWeights& weights, const Allocator& allocator,
+               const NormWeights& norm, std::size_t taps)
     : kernels_(&kernels),
       format_(input_format(kernels, precision)),
-      inputs_(weight.inputs),
-      outputs_(weight.outputs),
-      taps_(weight.taps) {
+      inputs_(weights.matrix.columns / taps),
+      outputs_(weights.matrix.rows),
+      taps_(taps) {
+  const WeightMatrix& matrix = weights.matrix;
   const TileKernel& kernel = kernels.tile[static_cast<int>(format_)];
   const std::size_t group = kernel.group, panel = kernel.panel, size = format_size(format_);
   const std::size_t panels = (outputs_ + panel - 1) / panel, columns = panels * panel;
@@ -129,10 +118,10 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
   panel_bytes_ = taps_ * groups_ * panel * group * size;
   panels_ = Buffer<unsigned char>(panels * panel_bytes_, allocator);
   std::memset(panels_.data(), 0, panels_.size());
-  bias_ = padded(weight.bias, outputs_, columns, allocator);
-  if (weight.norm_scale != nullptr) {
-    norm_scale_ = padded(weight.norm_scale, outputs_, columns, allocator);
-    norm_shift_ = padded(weight.norm_shift, outputs_, columns, allocator);
+  bias_ = padded(weights.bias, outputs_, columns, allocator);
+  if (norm.scale != nullptr) {
+    norm_scale_ = padded(norm.scale, outputs_, columns, allocator);
+    norm_shift_ = padded(norm.shift, outputs_, columns, allocator);
   }
   if (format_ == Format::u8) {
     scale_ = padded(nullptr, 0, columns, allocator);
@@ -140,7 +129,7 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
   }
 
   // A panel's rows in the format that is multiplied, then turned into columns tap by tap.
-  const std::size_t count = taps_ * inputs_, tap_stride = groups_ * group, stride = taps_ * tap_stride;
+  const std::size_t count = matrix.columns, tap_stride = groups_ * group, stride = taps_ * tap_stride;
   Buffer<float> floats(count, allocator);
   Buffer<std::int8_t> quantized(format_ == Format::u8 ? count : 0, allocator);
   Buffer<unsigned char> rows(panel * stride * size, allocator);
@@ -148,25 +137,25 @@ Linear::Linear(const Kernels& kernels, Precision precision, const StoredWeight& 
   for (std::size_t first = 0; first < outputs_; first += panel) {
     const std::size_t here = outputs_ - first < panel ? outputs_ - first : panel;
     for (std::size_t i = 0; i < here; ++i) {
-      const std::size_t o = first + i, from = o * count;
+      const std::size_t o = first + i;
       unsigned char* row = rows.data() + i * stride * size;
       if (format_ == Format::u8) {
-        const unsigned char* numbers = static_cast<const unsigned char*>(weight.data) + from;
-        if (weight.type == Dtype::i8) {
-          scale_[o] = read<float>(weight.scale, o);
+        const std::int8_t* numbers = quantized.data();
+        if (matrix.dtype == Dtype::i8) {
+          numbers = static_cast<const std::int8_t*>(matrix.data) + o * count;
+          scale_[o] = matrix.scale[o];
         } else {
-          read_row(weight, o, count, floats.data());
+          widened_row(matrix, o, floats.data());
           scale_[o] = kernels.quantize(floats.data(), count, quantized.data());
-          numbers = reinterpret_cast<const unsigned char*>(quantized.data());
         }
         for (std::size_t tap = 0; tap < taps_; ++tap, numbers += inputs_) {
           std::int64_t sum = 0;
-          for (std::size_t n = 0; n < inputs_; ++n) sum += static_cast<std::int8_t>(numbers[n]);
+          for (std::size_t n = 0; n < inputs_; ++n) sum += numbers[n];
           fold_[tap * columns + o] = scale_[o] * static_cast<float>(sum);
           std::memcpy(row + tap * tap_stride, numbers, inputs_);
         }
       } else {
-        read_row(weight, o, count, floats.data());
+        widened_row(matrix, o, floats.data());
         for (std::size_t tap = 0; tap < taps_; ++tap) {
           kernels.convert(floats.data() + tap * inputs_, inputs_, format_, row + tap * tap_stride * size);
         }

@@ -83,17 +83,6 @@ class LinearInput {
   float* staging_ = nullptr;       // int8: (max_rows, width), what `target` gives
 };
 
-// A weight as a file stores it, row after row.
-struct StoredWeight {
-  Dtype type = Dtype::f32;       // f32, bf16 or i8
-  const void* data = nullptr;    // (outputs, inputs); convolutions: (outputs, taps, inputs)
-  const float* scale = nullptr;  // (outputs), i8 only
-  std::size_t outputs = 0, inputs = 0, taps = 1;
-  const float* bias = nullptr;        // (outputs), or nullptr
-  const float* norm_scale = nullptr;  // (outputs), where the residual stream is normalised; else nullptr
-  const float* norm_shift = nullptr;  // (outputs)
-};
-
 // What is done with the product of a row: bias, then activation, then the residual is added.
 struct LinearCall {
   Activation activation = Activation::none;
@@ -111,8 +100,11 @@ class Linear {
  public:
   Linear() noexcept = default;
 
-  // Copies what it needs of the weight, which may lie at any address. Throws std::bad_alloc.
-  Linear(const Kernels& kernels, Precision precision, const StoredWeight& weight, const Allocator& allocator);
+  // Copies what it needs of the weights; of a convolution, the inputs of several taps. Throws std::bad_alloc.
+  Linear(const Kernels& kernels, Precision precision, const LinearWeights& weights, const Allocator& allocator,
+         const NormWeights& norm = {}, std::size_t taps = 1);
+  Linear(const Kernels& kernels, Precision precision, const ResidualWeights& weights, const Allocator& allocator)
+      : Linear(kernels, precision, weights.linear, allocator, weights.norm) {}
 
   // in (rows, inputs) -> call.out (rows, outputs).
   void run(const Executor& executor, const LinearInput& in, const LinearCall& call) const noexcept;

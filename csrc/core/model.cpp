@@ -7,7 +7,6 @@
 #include <new>
 
 #include "codebook.h"
-#include "stored.h"
 
 namespace lf {
 namespace {
@@ -109,8 +108,8 @@ bool Model::load(ModelFile& file, Precision precision, const Allocator& allocato
   if (file.predicts_lengths) length_ = LengthPredictor(kernels, file.length, allocator);
   if (file.has_motion_encoder) motion_encoder_ = Encoder(kernels, precision, file.motion_encoder, allocator);
   if (file.reads_motions) {
-    motion_memory_ = Linear(kernels, latent_precision(precision), stored(file.motion.memory), allocator);
-    motion_embedding_ = Linear(kernels, precision, stored(file.motion.embedding), allocator);
+    motion_memory_ = Linear(kernels, latent_precision(precision), file.motion.memory, allocator);
+    motion_embedding_ = Linear(kernels, precision, file.motion.embedding, allocator);
   }
   if (!words_.read({file.vocabulary, file.vocabulary_bytes}, allocator, error)) return false;
 

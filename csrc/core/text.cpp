@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "stored.h"
-
 namespace lf {
 
 void to_unit(float* x, std::size_t width) noexcept {
@@ -35,14 +33,14 @@ TextEncoder::TextEncoder(const Kernels& kernels, Precision precision, const Text
       words_(weights.words),
       positions_(weights.positions),
       layers_(StlAllocator<Layer>(allocator)),
-      memory_(kernels, precision, stored(weights.memory), allocator) {
+      memory_(kernels, precision, weights.memory, allocator) {
   layers_.reserve(weights.layers.size());
   for (const TextWeights::Layer& layer : weights.layers) {
     layers_.push_back({SelfAttention(kernels, precision, layer.qkv, layer.attention_output, heads_, allocator),
                        FeedForward(kernels, precision, layer.feed_forward, allocator)});
   }
   if (weights.embedding.matrix.rows > 0) {
-    embedding_ = Linear(kernels, precision, stored(weights.embedding), allocator);
+    embedding_ = Linear(kernels, precision, weights.embedding, allocator);
   }
 }
 
@@ -125,8 +123,8 @@ Queries::Queries(const Kernels& kernels, Precision precision, const QueryWeights
           SelfAttention(kernels, precision, stored_layer.qkv, stored_layer.attention_output, heads_, allocator);
     }
     if (layer.reads_memory) {
-      layer.cross_query = Linear(kernels, precision, stored(stored_layer.cross_query), allocator);
-      layer.cross_output = Linear(kernels, precision, stored(stored_layer.cross_output), allocator);
+      layer.cross_query = Linear(kernels, precision, stored_layer.cross_query, allocator);
+      layer.cross_output = Linear(kernels, precision, stored_layer.cross_output, allocator);
     }
     layer.feed_forward = FeedForward(kernels, precision, stored_layer.feed_forward, allocator);
     layers_.push_back(std::move(layer));

@@ -1,7 +1,5 @@
 #include "transformer.h"
 
-#include "stored.h"
-
 namespace lf {
 
 ResidualStream::ResidualStream(const Kernels& kernels, Precision precision, std::size_t max_rows,
@@ -27,8 +25,8 @@ void ResidualStream::normalise(const Executor& executor, const float* from, std:
 
 SelfAttention::SelfAttention(const Kernels& chosen, Precision precision, const LinearWeights& qkv_weights,
                              const ResidualWeights& output_weights, std::size_t head_count, const Allocator& allocator)
-    : kernels(&chosen), heads(head_count), output(chosen, precision, stored(output_weights), allocator) {
-  if (qkv_weights.matrix.rows > 0) qkv = Linear(chosen, precision, stored(qkv_weights), allocator);
+    : kernels(&chosen), heads(head_count), output(chosen, precision, output_weights, allocator) {
+  if (qkv_weights.matrix.rows > 0) qkv = Linear(chosen, precision, qkv_weights, allocator);
 }
 
 void SelfAttention::attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call,
@@ -75,8 +73,8 @@ void SelfAttention::run(const Executor& executor, ResidualStream& stream, std::s
 
 FeedForward::FeedForward(const Kernels& kernels, Precision precision, const FeedForwardWeights& weights,
                          const Allocator& allocator)
-    : expand(kernels, precision, stored(weights.expand), allocator),
-      contract(kernels, precision, stored(weights.contract), allocator) {}
+    : expand(kernels, precision, weights.expand, allocator),
+      contract(kernels, precision, weights.contract, allocator) {}
 
 void FeedForward::run(const Executor& executor, ResidualStream& stream, float* x, std::size_t rows,
                       Steps& steps) const noexcept {

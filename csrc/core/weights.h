@@ -8,9 +8,6 @@ namespace lf {
 
 enum class Dtype : std::uint8_t { f32, bf16, i8, u8 };
 
-// `count` numbers of `data` (f32, bf16 or i8 with its scale) from number `first` on, as float; data of any alignment.
-void widen(Dtype dtype, const void* data, std::size_t first, std::size_t count, float scale, float* out) noexcept;
-
 constexpr std::size_t size_of(Dtype dtype) noexcept { return dtype == Dtype::f32 ? 4 : dtype == Dtype::bf16 ? 2 : 1; }
 
 // (rows, columns), row after row: f32, bf16, or i8 with value = i8 * scale[row].
@@ -21,10 +18,13 @@ struct WeightMatrix {
   const float* scale = nullptr;  // (rows,) with i8, else null
 };
 
+// out (columns): row `row` of the matrix, as float.
+void widened_row(const WeightMatrix& matrix, std::size_t row, float* out) noexcept;
+
 // y = matrix x + bias. A LayerNorm in front, where there is one, is multiplied in but for its mean and deviation.
 struct LinearWeights {
   WeightMatrix matrix;          // (O, I)
-  const float* bias = nullptr;  // (O,)
+  const float* bias = nullptr;  // (O,); null: zeros
 };
 
 // The affine part of a LayerNorm; null where there is none.

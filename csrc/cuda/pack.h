@@ -10,7 +10,6 @@
 
 #include "linear.h"
 #include "runtime.h"
-#include "stored.h"
 #include "weights.h"
 
 namespace lf::cuda {

@@ -75,6 +75,11 @@ class Scratch {
   lf::Buffer<unsigned char> memory_;
 };
 
+// A layer whose matrix has so many rows.
+lf::LinearWeights floats(const std::vector<float>& matrix, std::size_t outputs, const float* bias = nullptr) {
+  return {{lf::Dtype::f32, outputs, matrix.size() / outputs, matrix.data()}, bias};
+}
+
 struct LinearCase {
   std::size_t rows, inputs, outputs;
   lf::Preparation preparation;
@@ -87,8 +92,8 @@ double gelu(double x) { return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0))); }
 std::vector<float> run_linear(const Kernels& kernels, const Executor& executor, Precision precision,
                               const LinearCase& c, const std::vector<float>& x, const std::vector<float>& residual,
                               const std::vector<float>& stats, const std::vector<std::int32_t>& gathered,
-                              const lf::StoredWeight& weight) {
-  const lf::Linear linear(kernels, precision, weight, lf::system_allocator());
+                              const lf::ResidualWeights& weights) {
+  const lf::Linear linear(kernels, precision, weights, lf::system_allocator());
   lf::Arena measure;
   lf::LinearInput(kernels, precision, c.rows + 2, c.inputs, measure);
   Scratch scratch(measure.used());
@@ -143,18 +148,14 @@ void linear_layers(const Kernels& kernels) {
     std::vector<std::int32_t> gathered(c.rows);
     for (std::size_t m = 0; m < c.rows; ++m) gathered[m] = static_cast<std::int32_t>((m * 3) % sources);
 
-    lf::StoredWeight weight;
-    weight.data = w.data();
-    weight.outputs = c.outputs;
-    weight.inputs = c.inputs;
-    weight.bias = bias.data();
-    if (c.stats) weight.norm_scale = scale.data(), weight.norm_shift = shift.data();
+    lf::ResidualWeights weights = {floats(w, c.outputs, bias.data()), {}};
+    if (c.stats) weights.norm = {scale.data(), shift.data()};
 
     for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
-      const std::vector<float> got = run_linear(kernels, one, precision, c, x, residual, stats, gathered, weight);
+      const std::vector<float> got = run_linear(kernels, one, precision, c, x, residual, stats, gathered, weights);
       for (const Executor* executor : {&two, &three}) {
         const std::vector<float> again =
-            run_linear(kernels, *executor, precision, c, x, residual, stats, gathered, weight);
+            run_linear(kernels, *executor, precision, c, x, residual, stats, gathered, weights);
         expect(std::memcmp(got.data(), again.data(), got.size() * sizeof(float)) == 0, "bits whatever the threads");
       }
       double worst = 0.0;
@@ -201,13 +202,10 @@ void layers_in_a_row(const Kernels& kernels) {
   Random random(5);
   const std::vector<float> x = random.many(rows * width), w1 = random.many(hidden * width, 0.2f);
   const std::vector<float> w2 = random.many(out_width * hidden, 0.2f);
-  lf::StoredWeight first, second;
-  first.data = w1.data(), first.outputs = hidden, first.inputs = width;
-  second.data = w2.data(), second.outputs = out_width, second.inputs = hidden;
   const Executor executor = Executor::pool(2);
   for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
-    const lf::Linear one(kernels, precision, first, lf::system_allocator());
-    const lf::Linear two(kernels, precision, second, lf::system_allocator());
+    const lf::Linear one(kernels, precision, floats(w1, hidden), lf::system_allocator());
+    const lf::Linear two(kernels, precision, floats(w2, out_width), lf::system_allocator());
     Scratch scratch(1 << 18);
     lf::Arena arena = scratch.arena();
     lf::LinearInput in(kernels, precision, rows, width, arena), between(kernels, precision, rows, hidden, arena),
@@ -252,14 +250,12 @@ void stored_weights(const Kernels& kernels) {
   float out[outputs];
   lf::LinearCall call;
   call.out = lf::float_rows(out, outputs);
-  lf::StoredWeight weight;
-  weight.outputs = outputs, weight.inputs = inputs;
-  weight.type = lf::Dtype::bf16, weight.data = narrow.data();
-  lf::Linear(kernels, Precision::f32, weight, lf::system_allocator()).run(executor, in, call);
+  lf::LinearWeights weights = {{lf::Dtype::bf16, outputs, inputs, narrow.data()}};
+  lf::Linear(kernels, Precision::f32, weights, lf::system_allocator()).run(executor, in, call);
   for (std::size_t o = 0; o < outputs; ++o)
     expect(out[o] == from_bf16(narrow[o * inputs + 3]), "bf16 is read as it is");
-  weight.type = lf::Dtype::i8, weight.data = eight.data(), weight.scale = scale.data();
-  lf::Linear(kernels, Precision::f32, weight, lf::system_allocator()).run(executor, in, call);
+  weights.matrix = {lf::Dtype::i8, outputs, inputs, eight.data(), scale.data()};
+  lf::Linear(kernels, Precision::f32, weights, lf::system_allocator()).run(executor, in, call);
   for (std::size_t o = 0; o < outputs; ++o) {
     expect(out[o] == scale[o] * static_cast<float>(eight[o * inputs + 3]), "int8 times its scale");
   }
@@ -270,9 +266,7 @@ void widest_sums(const Kernels& kernels) {
   constexpr std::size_t inputs = 1 << 16;
   const std::vector<std::int8_t> lowest(inputs, -128);
   const float scale = 1.0f;
-  lf::StoredWeight weight;
-  weight.type = lf::Dtype::i8, weight.data = lowest.data(), weight.scale = &scale;
-  weight.outputs = 1, weight.inputs = inputs;
+  const lf::LinearWeights weights = {{lf::Dtype::i8, 1, inputs, lowest.data(), &scale}};
   Scratch scratch(1 << 20);
   lf::Arena arena = scratch.arena();
   lf::LinearInput in(kernels, Precision::int8, 1, inputs, arena);
@@ -283,7 +277,7 @@ void widest_sums(const Kernels& kernels) {
   float out;
   lf::LinearCall call;
   call.out = lf::float_rows(&out, 1);
-  lf::Linear(kernels, Precision::int8, weight, lf::system_allocator()).run(executor, in, call);
+  lf::Linear(kernels, Precision::int8, weights, lf::system_allocator()).run(executor, in, call);
   expect(std::fabs(out / (-128.0 * (inputs - 1)) - 1.0) < 1e-5, "the widest sum", out);
 }
 
@@ -393,11 +387,9 @@ void convolutions(const Kernels& kernels) {
     const std::vector<float> x = random.many(c.t * c.inputs), bias = random.many(c.outputs);
     const std::vector<float> w =
         random.many(c.outputs * c.taps * c.inputs, 1.0f / std::sqrt(static_cast<float>(c.taps * c.inputs)));
-    lf::StoredWeight weight;
-    weight.data = w.data(), weight.outputs = c.outputs, weight.inputs = c.inputs, weight.taps = c.taps;
-    weight.bias = bias.data();
+    const lf::ConvWeights weights = {floats(w, c.outputs, bias.data()), c.inputs, c.taps, c.dilation, c.stride};
     for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
-      const lf::Conv conv(kernels, precision, weight, {c.stride, c.dilation, c.padding}, lf::system_allocator());
+      const lf::Conv conv(kernels, precision, weights, c.padding, lf::system_allocator());
       Scratch scratch(1 << 18);
       lf::Arena arena = scratch.arena();
       lf::LinearInput in(kernels, precision, c.t + 1, c.inputs, arena, c.padding);
@@ -435,9 +427,10 @@ void upsampling(const Kernels& kernels, Precision precision) {
   for (const std::size_t t : {1, 7, 49}) {
     Random random(t);
     const std::vector<float> x = random.many(t * inputs), w = random.many(2 * outputs * 2 * inputs);
-    lf::StoredWeight weight;
-    weight.data = w.data(), weight.outputs = outputs, weight.inputs = inputs, weight.taps = 2;
-    const lf::UpsampleConv conv(kernels, precision, weight, lf::system_allocator());
+    lf::UpsampleWeights weights = {floats(w, 2 * outputs), floats(w, 2 * outputs)};
+    weights.even.matrix.rows = weights.odd.matrix.rows = outputs;
+    weights.odd.matrix.data = w.data() + outputs * 2 * inputs;
+    const lf::UpsampleConv conv(kernels, precision, weights, lf::system_allocator());
     Scratch scratch(1 << 16);
     lf::Arena arena = scratch.arena();
     lf::LinearInput in(kernels, precision, t + 1, inputs, arena, 1);
