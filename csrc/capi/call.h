@@ -55,7 +55,8 @@ inline bool in_range(double value, double lowest, double highest, const char* na
   return fail(error, LF_ERROR_INVALID_ARGUMENT, "%s is %g, expected %g to %g", name, value, lowest, highest);
 }
 
-// A struct of the caller that begins with its own size.
+// A struct of the caller that begins with its own size. Whoever adds a field also reads the sizes before it, and leaves
+// lf_..._init, which cannot know for whom it writes, as it is, beside one that the header calls by its name.
 template <class Struct>
 bool sized(const Struct* of_caller, const char* name, Error& error) noexcept {
   if (of_caller == nullptr) return fail(error, LF_ERROR_INVALID_ARGUMENT, "the %s is NULL", name);

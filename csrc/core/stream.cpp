@@ -272,19 +272,15 @@ bool Stream::sample(double time, Pose& pose) noexcept {
   }
   if (end == 0) {
     ease_ = 1;
-    speed_up_ = 0;
+    speed_ = 0;
     pose.frame = 0;
     write(idle_pose_, pose);
     return false;
   }
   const double last = static_cast<double>(end - 1);
-  play_ = playing_ ? play_ + gather_speed(passed) * fps_ : 0;
+  if (playing_) play_on(passed, last);
   playing_ = true;
-  const bool underrun = play_ > last;
-  if (underrun) {
-    play_ = last;
-    speed_up_ = 0;
-  }
+  const bool underrun = play_ >= last && speed_ <= 0;
   approach_ease(underrun && idle_seconds_ > 0 ? 1 : 0, passed);
   const std::uint64_t index = static_cast<std::uint64_t>(play_);
   const Frame& from = frame(index);
@@ -317,14 +313,24 @@ bool Stream::sample(double time, Pose& pose) noexcept {
   return !underrun;
 }
 
-// How long the motion plays in so many seconds: less while it gathers speed, which rises from 0 to 1 as 3u^2 - 2u^3
-// does.
-double Stream::gather_speed(double seconds) noexcept {
-  if (speed_up_ >= 1 || !(resume_seconds_ > 0)) return seconds;
-  const auto played = [](double u) { return u * u * u * (1 - u / 2); };
-  const double from = speed_up_, left = (1 - from) * resume_seconds_;
-  speed_up_ = std::min(from + seconds / resume_seconds_, 1.0);
-  return (played(speed_up_) - played(from)) * resume_seconds_ + std::max(seconds - left, 0.0);
+// Speed rises from 0 to 1 within `resume_seconds_`. A body that then comes to stand at ease loses it as evenly before the
+// frames end: what is left to play is as the square of the speed.
+void Stream::play_on(double seconds, double last) noexcept {
+  const double rise = resume_seconds_, left = (last - play_) / fps_;
+  double faster = 1, played = seconds;
+  if (rise > 0) {
+    faster = std::min(speed_ + seconds / rise, 1.0);
+    const double rising = (faster - speed_) * rise;
+    played = (speed_ + faster) / 2 * rising + seconds - rising;
+  }
+  double slower = play_ + played * fps_ <= last ? 1 : 0, farthest = played;
+  if (rise > 0 && idle_seconds_ > 0) {
+    const double brakes = rise / 2, braking = std::max(seconds - std::max(left - brakes, 0.0), 0.0);
+    slower = std::max(std::sqrt(std::min(left / brakes, 1.0)) - braking / rise, 0.0);
+    farthest = left - brakes * slower * slower;
+  }
+  play_ = slower > 0 ? play_ + std::min(played, farthest) * fps_ : last;
+  speed_ = std::min(faster, slower);
 }
 
 // As a critically damped spring does: neither the pose nor its speed jumps, whenever the target changes.

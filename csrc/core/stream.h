@@ -25,8 +25,10 @@ struct StreamOptions {
   float x = 0, z = 0;             // where the character starts, metres, our axes
   float heading = 0;              // and where it faces: radians about +Y from +Z to the left
   bool in_place = false;          // poses are told from the root on the ground instead of from the world
-  float idle_seconds = 0;         // without frames the body comes to stand at ease in so long; 0: the last pose is held
   float resume_seconds = 0.4f;    // in which a body that was held gathers speed again
+  // Without frames the body comes to stand at ease in so long, having slowed down for the last ones as evenly as it
+  // gathers speed; 0: it plays at full speed to the last one, whose pose is held.
+  float idle_seconds = 0;
 };
 
 // A generated piece of motion.
@@ -128,7 +130,7 @@ class Stream {
   void recall(std::size_t count, SegmentScratch& scratch) const noexcept;
   void place(const Segment& segment, float* poses) const noexcept;
   void commit(const Segment& segment, const SegmentScratch& scratch, std::size_t recalled) noexcept;
-  double gather_speed(double seconds) noexcept;
+  void play_on(double seconds, double last) noexcept;
   void approach_ease(double target, double seconds) noexcept;
   Frame& frame(std::uint64_t index) const noexcept { return frames_[index % capacity_]; }
   void write(const Frame& frame, Pose& pose) noexcept;
@@ -154,7 +156,7 @@ class Stream {
   // The consumer's.
   bool clock_runs_ = false, playing_ = false;
   double time_ = 0, play_ = 0;
-  double speed_up_ = 1;              // how much of the time to gather speed has passed
+  double speed_ = 1;                 // of the motion; 0: it is held
   double ease_ = 0, ease_rate_ = 0;  // how much the body stands at ease, and how fast that changes, per second
   double last_x_ = 0, last_z_ = 0, last_heading_ = 0;
 };

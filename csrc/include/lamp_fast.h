@@ -15,6 +15,8 @@
  *
  * Structs. A struct that begins with struct_size must hold its own size there. lf_..._params_init fills it in with the
  * defaults, elsewhere the caller does: lf_pose pose = {.struct_size = sizeof pose}. New fields come at the end only.
+ * A library refuses a size that it does not know, such as a later header's, with LF_ERROR_STRUCT_SIZE; it knows those of
+ * all headers before its own with the same LF_ABI_VERSION.
  *
  * Errors. A call returns a status; where it takes an lf_error, that receives one sentence about what was wrong (and is
  * left alone on success); it may be NULL. Nothing is printed, thrown or aborted. A call that fails leaves its outputs
@@ -353,7 +355,10 @@ LF_API lf_status lf_request_cancel(lf_session* session, lf_request request);
 /* Copies the result, as often as wanted; LF_PENDING if there is none yet, or the request's own error. */
 LF_API lf_status lf_request_result(lf_session* session, lf_request request, lf_motion* motion, lf_error* error);
 
-/* Gives the request back; one that is not done is cancelled. Afterwards its number means nothing. */
+/*
+ * Gives the request back; one that is not done is cancelled, and its place is free when the session works next.
+ * Afterwards its number means nothing.
+ */
 LF_API lf_status lf_request_release(lf_session* session, lf_request request);
 
 /* ---- Streams: a character that goes on moving ------------------------------------------------------------------ */
@@ -366,8 +371,9 @@ typedef struct lf_stream_params {
   float heading;        /* and where it faces: radians about the upward axis; default 0 */
   int32_t blend_frames; /* in which what differs where two segments meet fades away, and a held body gathers speed;
                            default 8, at most 100 */
-  float idle_seconds;   /* in which a body without frames comes to stand at ease; 0, the default: it holds its pose */
-} lf_stream_params;     /* numbers within 1e6 */
+  float idle_seconds; /* in which a body without frames comes to stand at ease; for that it slows down in advance, when
+                         blend_frames / 2 are left. 0, the default: it plays all at full speed and holds its pose */
+} lf_stream_params;   /* numbers within 1e6 */
 
 LF_API lf_status lf_stream_params_init(lf_stream_params* params);
 

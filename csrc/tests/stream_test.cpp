@@ -204,33 +204,60 @@ void the_end_idles() {
   expect(step < 0.1, "into idling and out of it without a jump");
 }
 
-// How much any node's velocity changes, m/s, from one tick to the next, around the moment where motion comes back to a
-// body that has none since 0.15 s, or has never had any.
-double change_of_speed(const lf::StreamOptions& options, bool ever_moved, double tick) {
+// How much any node's velocity changes at most, m/s, from one tick to the next, around the moment where a motion ends
+// or, if `back`, where it comes back to a body that has none since 0.05 s, or has never had any.
+double change_of_speed(const lf::StreamOptions& options, bool back, bool ever_moved, double tick) {
   Character character(options);
   if (ever_moved) character.append(lf::walk(2, kBody));
-  std::vector<Sample> samples = play(character.stream.value, 0, 0.5, tick);
-  character.append(lf::walk(7, kBody, 7 / 20.0), 0, 8, 2);
-  const auto resumed = play(character.stream.value, 0.5, 0.5 + 6 * tick, tick);
-  samples.erase(samples.begin(), samples.end() - 4);
-  samples.insert(samples.end(), resumed.begin(), resumed.end());
+  std::vector<Sample> samples = play(character.stream.value, 0, 0.6 - tick / 2, tick);
+  if (back) {
+    character.append(lf::walk(7, kBody, 7 / 20.0), 0, 8, 2);
+    const auto resumed = play(character.stream.value, 0.6, 0.6 + 6 * tick, tick);
+    samples.erase(samples.begin(), samples.end() - 4);
+    samples.insert(samples.end(), resumed.begin(), resumed.end());
+  } else {
+    const auto ends = [](const Sample& sample) { return sample.pose.frame == 7; };
+    const auto end = std::find_if(samples.begin(), samples.end(), ends);
+    samples = std::vector<Sample>(end - 3, end + 3);
+  }
   double step, bend;
   roughness(samples, step, bend);
   return bend / tick;
 }
 
 // The change vanishes with the length of a tick, where velocity is continuous; a jump stays what it is.
-void motion_comes_back_without_a_jerk() {
-  for (const bool ever_moved : {true, false}) {
-    for (const float idle_seconds : {0.0f, 0.5f}) {
+void motion_ends_and_comes_back_without_a_jerk() {
+  const struct {
+    bool back, ever_moved;
+    float idle_seconds;
+  } cases[] = {{false, true, 0.5f}, {true, true, 0}, {true, true, 0.5f}, {true, false, 0}, {true, false, 0.5f}};
+  for (const auto& c : cases) {
+    lf::StreamOptions options;
+    options.idle_seconds = c.idle_seconds;
+    const auto change = [&](double tick) { return change_of_speed(options, c.back, c.ever_moved, tick); };
+    const double rounding = 1e-3, in_short_ticks = change(1 / 2000.0);
+    expect(in_short_ticks < 0.3 * change(1 / 500.0) + rounding, "velocity does not jump");
+    options.resume_seconds = 0;
+    expect((c.back && c.idle_seconds > 0) || change(1 / 2000.0) > 10 * in_short_ticks, "the test sees a jump");
+  }
+}
+
+// Where the motion stands at a time does not depend on how often it was asked for on the way.
+void ticks_do_not_matter() {
+  for (const double time : {1.0, 1.2, 1.25, 1.3, 1.4, 1.54, 1.56}) {
+    double frame[2];
+    for (int often = 0; often < 2; ++often) {
       lf::StreamOptions options;
-      options.idle_seconds = idle_seconds;
-      const double rounding = 1e-3, change = change_of_speed(options, ever_moved, 1 / 500.0),
-                   in_short_ticks = change_of_speed(options, ever_moved, 1 / 2000.0);
-      expect(in_short_ticks < 0.3 * change + rounding, "velocity does not jump where motion comes back");
-      options.resume_seconds = 0;
-      expect(idle_seconds > 0 || change_of_speed(options, ever_moved, 1 / 2000.0) > 10 * in_short_ticks,
-             "the test sees a jump");
+      options.idle_seconds = 0.5f;
+      Character character(options);
+      character.append(lf::walk(7, kBody));
+      const auto samples = play(character.stream.value, 0, time, often ? 1 / 997.0 : time);
+      Sample last = samples.back();
+      const bool plays = character.stream.value.sample(time, last.pose);
+      frame[often] = last.pose.frame;
+      const double left = std::max(1.55 - time, 0.0);  // 1.15 s at full speed, then 0.4 s for the last 0.2
+      const double right = time < 1.15 ? 20 * time : 27 - 20 * left * left / 0.8;
+      expect(near(frame[often], right, 1e-6) && plays == (time < 1.55), "slower and slower, to the last frame");
     }
   }
 }
@@ -344,7 +371,8 @@ int main() {
   overlap_is_context();
   the_end_holds();
   the_end_idles();
-  motion_comes_back_without_a_jerk();
+  motion_ends_and_comes_back_without_a_jerk();
+  ticks_do_not_matter();
   root_motion_adds_up();
   frames_are_used_again();
   refusals();

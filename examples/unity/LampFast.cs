@@ -309,7 +309,7 @@ namespace LampFast
 
         public override bool IsInvalid { get { return handle == IntPtr.Zero; } }
 
-        // idleSeconds: in which a character without frames comes to stand at ease; 0: it holds its pose.
+        // idleSeconds: in which a character without frames slows down and comes to stand at ease; 0: it holds its pose.
         public Stream(Session session, float x = 0, float y = 0, float z = 0, float heading = 0, float idleSeconds = 0)
             : base(IntPtr.Zero, true)
         {
