@@ -1,7 +1,6 @@
 #include "attention.h"
 
 #include <cmath>
-#include <cstring>
 
 namespace lf {
 namespace {
@@ -35,25 +34,16 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
   const Format format = call.q.format;
   const TileKernel& kernel = kernels.tile[static_cast<int>(format)];
   const std::size_t size = format_size(format), width = call.head_width, column = head * width, panel = kernel.panel;
-  const std::size_t length = call.lengths == nullptr ? call.keys : static_cast<std::size_t>(call.lengths[sample]);
-  const std::size_t first_query = sample * call.queries, first_key = sample * call.keys;
-  std::size_t queries = call.queries;
-  if (call.padded_queries && length < queries) {
-    for (std::size_t m = length; m < queries; ++m) {
-      std::memset(call.out.from_row(first_query + m).from_column(column).data, 0, width * format_size(call.out.format));
-    }
-    queries = length;
-  }
-  if (queries == 0) return;
-
-  const Sizes sizes(kernel, length, width, size);
+  const std::size_t queries = call.queries, keys = call.keys;
+  const std::size_t first_query = sample * queries, first_key = sample * keys;
+  const Sizes sizes(kernel, keys, width, size);
   unsigned char* packed_keys = scratch;
   unsigned char* packed_values = packed_keys + sizes.packed_keys;
   float* scores = reinterpret_cast<float*>(packed_values + sizes.packed_values);
   unsigned char* weights = packed_values + sizes.packed_values + sizes.scores;
   const std::size_t weights_stride = sizes.weights / kernel.tile_rows, scores_stride = sizes.key_panels * panel;
-  kernels.pack_columns({row_of(call.k, first_key, column), call.k.stride, length, width, format, packed_keys});
-  kernels.pack_sums({row_of(call.v, first_key, column), call.v.stride, length, width, format, packed_values});
+  kernels.pack_columns({row_of(call.k, first_key, column), call.k.stride, keys, width, format, packed_keys});
+  kernels.pack_sums({row_of(call.v, first_key, column), call.v.stride, keys, width, format, packed_values});
 
   alignas(kAlignment) float tile[kMaxTileRows * kMaxPanel];
   float inverse_sums[kMaxTileRows];
@@ -69,10 +59,10 @@ void attend_head(const Kernels& kernels, const AttentionCall& call, std::size_t 
     }
     for (std::size_t m = 0; m < rows; ++m) {
       const std::size_t index = first_query + query + m;
-      const std::size_t position = call.positions != nullptr ? static_cast<std::size_t>(call.positions[index])
-                                                             : call.keys - call.queries + query + m;
-      const std::size_t past = position + 1 < length ? position + 1 : length;
-      const std::size_t seen = call.mode == AttentionMode::causal ? past : length;
+      const std::size_t position =
+          call.positions != nullptr ? static_cast<std::size_t>(call.positions[index]) : keys - queries + query + m;
+      const std::size_t past = position + 1 < keys ? position + 1 : keys;
+      const std::size_t seen = call.mode == AttentionMode::causal ? past : keys;
       float sum;
       kernels.softmax({scores + m * scores_stride, seen, sizes.key_groups * kernel.group, scale,
                        call.mode == AttentionMode::soft_causal ? past : 0, format, weights + m * weights_stride, &sum});

@@ -19,8 +19,6 @@ struct AttentionCall {
   Rows q;     // (batch * queries, heads * head_width), in one format with k and v, that of attention_format or f32
   Rows k, v;  // (batch * keys, heads * head_width)
   AttentionMode mode = AttentionMode::full;
-  const std::int32_t* lengths = nullptr;    // (batch) keys of each sample, 1 .. keys; what lies beyond is never read
-  bool padded_queries = false;              // self-attention: queries at or beyond a length get zeros
   const std::int32_t* positions = nullptr;  // (batch * queries) key position of each query; nullptr: keys - queries + m
   Rows out;                                 // (batch * queries, heads * head_width), f32 or bf16
 };

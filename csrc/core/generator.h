@@ -88,8 +88,6 @@ class Generator {
   void score(const Executor& executor, Scratch& scratch, bool guided, const float* condition, const std::int64_t* ids,
              std::size_t tokens) const noexcept;
 
-  std::size_t max_tokens() const noexcept { return max_tokens_; }
-  std::size_t codes() const noexcept { return codes_; }
   std::size_t bytes() const noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// HumanML3D's features of a motion given as joint positions, such as a clip of a game. The way back is in features.h.
+// HumanML3D's features of a motion given as joint positions, such as a clip of a game. The way back is in motion_features.h.
 #pragma once
 
 #include <cstddef>

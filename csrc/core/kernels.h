@@ -123,9 +123,8 @@ struct Kernels {
   void (*convert)(const float* x, std::size_t count, Format format, void* out);
   // To -127 .. 127; returns what 1 stands for.
   float (*quantize)(const float* x, std::size_t count, std::int8_t* out);
-  // In place or not; for the tests and for whoever needs them. Error bounds are in kernels_body.h.
-  void (*exp)(const float* x, std::size_t count, float* out);
-  void (*log)(const float* x, std::size_t count, float* out);
+  // In place or not. Error bounds are in kernels_body.h.
+  void (*exp)(const float* x, std::size_t count, float* out);  // the softmax's own, for the tests
   void (*gelu)(const float* x, std::size_t count, float* out);
   float (*dot)(const float* a, const float* b, std::size_t count);
 };

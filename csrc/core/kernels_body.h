@@ -80,21 +80,6 @@ inline V::Float exp_of(V::Float x) {
   return V::floats(V::add_int(V::bits(p), V::shift_left_23(V::bits(shifted))));
 }
 
-// log x within 2 ulp for normal x > 0, within 1e-7 near 1; -inf of 0 and NaN below 0 are the caller's.
-inline V::Float log_of(V::Float x) {
-  const V::Float exponent = V::exponent_of_sqrt_half(x);  // x = m 2^exponent with m in [sqrt 1/2, sqrt 2)
-  const V::Float f = V::sub(V::mantissa_of_sqrt_half(x), V::set(1.0f));
-  constexpr float kTerms[] = {3.333333118e-01f,  -2.499999696e-01f, 2.000071575e-01f,
-                              -1.666780232e-01f, 1.424905765e-01f,  -1.242568733e-01f,
-                              1.168541992e-01f,  -1.147973384e-01f, 6.971611459e-02f};
-  V::Float p = V::set(kTerms[8]);
-  for (int i = 7; i >= 0; --i) p = V::fma(p, f, V::set(kTerms[i]));
-  const V::Float square = V::mul(f, f);
-  p = V::fma(V::mul(p, f), square, V::mul(exponent, V::set(-2.12194440e-4f)));
-  p = V::fma(square, V::set(-0.5f), p);
-  return V::fma(exponent, V::set(0.693359375f), V::add(f, p));
-}
-
 // x Phi(x), Phi the normal distribution, 0.5 (1 + erf(x / sqrt 2)), within 2e-7 (1 + |x|) of the true value.
 inline V::Float gelu_of(V::Float x) {
   // Phi(x) = 0.5 + x q(x^2) up to |x| = 5.5, where it is 0 or 1 in float; Chebyshev points in x^2, scaled to [-1, 1].
@@ -151,9 +136,6 @@ void map(const float* x, size_t count, float* out, Function function) {
 
 void exp_all(const float* x, size_t count, float* out) {
   map(x, count, out, [](V::Float v) { return exp_of(v); });
-}
-void log_all(const float* x, size_t count, float* out) {
-  map(x, count, out, [](V::Float v) { return log_of(v); });
 }
 void gelu_all(const float* x, size_t count, float* out) {
   map(x, count, out, [](V::Float v) { return gelu_of(v); });
@@ -507,8 +489,7 @@ constexpr Kernels kernels_of(Isa isa) {
           &pack_sums, &scale_rows,
           &nearest,   &convert,
           &quantize,  &exp_all,
-          &log_all,   &gelu_all,
-          &dot};
+          &gelu_all,  &dot};
 }
 
 }  // namespace

@@ -3,15 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "decode_step.h"
-
 namespace lf {
-namespace {
-
-// Decoding counts its steps from 0: the last value keeps this draw apart from them.
-constexpr std::uint32_t kNoiseStep = 0xffffffff;
-
-}  // namespace
 
 LengthPredictor::Scratch::Scratch(const LengthPredictor& predictor, Arena& arena) noexcept
     : condition(*predictor.kernels_, Precision::f32, 1, predictor.condition_width_, arena),
@@ -35,15 +27,6 @@ std::size_t LengthPredictor::predict(const Executor& executor, Scratch& scratch,
                                      const float* condition) const noexcept {
   score(executor, scratch, condition);
   return static_cast<std::size_t>(std::max_element(scratch.logits, scratch.logits + max_tokens_) - scratch.logits) + 1;
-}
-
-std::size_t LengthPredictor::sample(const Executor& executor, Scratch& scratch, const float* condition,
-                                    std::uint64_t seed, std::uint32_t sample) const noexcept {
-  score(executor, scratch, condition);
-  const Sampling all = {1.0f, 1.0f, max_tokens_};
-  const Drawn drawn =
-      draw_code(scratch.logits, nullptr, scratch.logits, max_tokens_, all, {seed, sample, kNoiseStep}, 0, nullptr);
-  return static_cast<std::size_t>(drawn.code) + 1;
 }
 
 void LengthPredictor::score(const Executor& executor, Scratch& scratch, const float* condition) const noexcept {

@@ -27,10 +27,6 @@ class LengthPredictor {
   // condition (condition_width) -> the most likely length in tokens.
   std::size_t predict(const Executor& executor, Scratch& scratch, const float* condition) const noexcept;
 
-  // Drawn by the same noise as codes are, of a step of its own.
-  std::size_t sample(const Executor& executor, Scratch& scratch, const float* condition, std::uint64_t seed,
-                     std::uint32_t sample) const noexcept;
-
   std::size_t bytes() const noexcept { return first_.bytes() + second_.bytes() + logits_.bytes(); }
 
  private:

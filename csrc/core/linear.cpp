@@ -39,9 +39,7 @@ Buffer<float> padded(const float* values, std::size_t count, std::size_t size, c
 LinearInput::LinearInput(const Kernels& kernels, Precision precision, std::size_t max_rows, std::size_t width,
                          Arena& arena, std::size_t margin) noexcept
     : kernels_(&kernels),
-      precision_(precision),
       format_(input_format(kernels, precision)),
-      max_rows_(max_rows),
       width_(width),
       stride_(row_stride(format_, width)),
       margin_(margin) {

@@ -63,8 +63,6 @@ class LinearInput {
   void ready(const Executor& executor) noexcept;
 
   std::size_t rows() const noexcept { return rows_; }
-  std::size_t width() const noexcept { return width_; }
-  Precision precision() const noexcept { return precision_; }
 
  private:
   friend class Linear;
@@ -74,9 +72,8 @@ class LinearInput {
   void clear_padding() noexcept;
 
   const Kernels* kernels_ = nullptr;
-  Precision precision_ = Precision::f32;
   Format format_ = Format::f32;
-  std::size_t max_rows_ = 0, rows_ = 0, width_ = 0, stride_ = 0, margin_ = 0;
+  std::size_t rows_ = 0, width_ = 0, stride_ = 0, margin_ = 0;
   unsigned char* data_ = nullptr;  // (margin + max_rows + margin, stride)
   float* scale_ = nullptr;         // int8: (margin + max_rows + margin)
   float* offset_ = nullptr;        // int8: the same

@@ -417,7 +417,6 @@ bool Workspace::create(const Model& model, const WorkspaceOptions& options, cons
 void Workspace::lay_out(const Model& model, std::size_t max_tokens, Arena& arena) noexcept {
   const ModelSizes& sizes = model.sizes_;
   const Kernels& kernels = *model.kernels_;
-  model_ = &model;
   max_tokens_ = max_tokens;
   pieces_ = arena.take<std::int32_t>(sizes.max_text_tokens);
   condition_ = arena.take<float>(sizes.condition_width);

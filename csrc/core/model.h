@@ -58,11 +58,8 @@ class Model {
             const Kernels& kernels = best_kernels()) noexcept;
 
   const ModelSizes& sizes() const noexcept { return sizes_; }
-  Precision precision() const noexcept { return precision_; }
   Isa isa() const noexcept { return kernels_->isa; }
-  std::size_t bytes() const noexcept;                             // of packed weights and tables
-  const float* mean() const noexcept { return mean_; }            // (features)
-  const float* deviation() const noexcept { return deviation_; }  // (features)
+  std::size_t bytes() const noexcept;  // of packed weights and tables
 
   // What follows returns false, with a sentence, for input out of range and for a part that the model lacks.
 
@@ -148,7 +145,6 @@ class Workspace {
 
   void lay_out(const Model& model, std::size_t max_tokens, Arena& arena) noexcept;
 
-  const Model* model_ = nullptr;
   Buffer<unsigned char> memory_;
   std::size_t max_tokens_ = 0, used_ = 0;
 
@@ -246,8 +242,6 @@ class Generation {
 
   // One stage; false when there is nothing left to do.
   bool advance() noexcept;
-
-  bool done() const noexcept { return phase_ == Phase::done; }
 
   // Between two steps of drawing another motion may have the workspace: `pause` copies what is kept of this one, ids
   // (tokens) and condition (condition_width), and `resume` goes on from there, to the same bits.

@@ -23,13 +23,6 @@ void RootState::advance(const float* features) noexcept {
   z += step_z;
 }
 
-void denormalise(const float* normal, std::size_t frames, std::size_t width, const float* mean, const float* std,
-                 float* features) noexcept {
-  for (std::size_t t = 0; t < frames; ++t) {
-    for (std::size_t i = 0; i < width; ++i) features[t * width + i] = normal[t * width + i] * std[i] + mean[i];
-  }
-}
-
 void features_to_joints(const float* features, std::size_t frames, const Skeleton& skeleton, RootState& state,
                         float* joints) noexcept {
   for (std::size_t t = 0; t < frames; ++t) {
@@ -44,20 +37,6 @@ void features_to_joints(const float* features, std::size_t frames, const Skeleto
     state.advance(features);
     features += skeleton.features();
     joints += 3 * skeleton.joints;
-  }
-}
-
-void root_trajectory(const float* features, std::size_t frames, const Skeleton& skeleton, RootState& state,
-                     float* headings, float* root) noexcept {
-  for (std::size_t t = 0; t < frames; ++t) {
-    if (headings) headings[t] = static_cast<float>(state.heading());
-    if (root) {
-      root[3 * t] = static_cast<float>(state.x);
-      root[3 * t + 1] = features[3];
-      root[3 * t + 2] = static_cast<float>(state.z);
-    }
-    state.advance(features);
-    features += skeleton.features();
   }
 }
 

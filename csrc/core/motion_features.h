@@ -22,18 +22,10 @@ struct RootState {
   void advance(const float* features) noexcept;
 };
 
-// features = normal * std + mean. normal, features (frames, width), may be the same; mean, std (width).
-void denormalise(const float* normal, std::size_t frames, std::size_t width, const float* mean, const float* std,
-                 float* features) noexcept;
-
 // features (frames, 12 J - 1), not normalised -> joints (frames, J, 3), metres, from the position part (released
 // `recover_from_ric`). state: where the motion starts; left where the frame behind the last one would stand.
 void features_to_joints(const float* features, std::size_t frames, const Skeleton& skeleton, RootState& state,
                         float* joints) noexcept;
-
-// headings (frames) in radians, without jumps; root (frames, 3), metres. Either may be null.
-void root_trajectory(const float* features, std::size_t frames, const Skeleton& skeleton, RootState& state,
-                     float* headings, float* root) noexcept;
 
 // One frame's joints (J, 3) as seen from the root's ground point, facing +Z: no path, no heading.
 void facing_pose(const float* features, const Skeleton& skeleton, float* joints) noexcept;

@@ -64,16 +64,6 @@ struct V {
     return _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
 
-  static Float exponent_of_sqrt_half(Float x) {
-    const Int from_half = _mm256_sub_epi32(bits(x), _mm256_set1_epi32(0x3f3504f3));
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(from_half, 23));
-  }
-  static Float mantissa_of_sqrt_half(Float x) {
-    const Int half = _mm256_set1_epi32(0x3f3504f3);
-    return floats(
-        _mm256_add_epi32(_mm256_and_si256(_mm256_sub_epi32(bits(x), half), _mm256_set1_epi32(0x7fffff)), half));
-  }
-
   // In the lower half of each number; the upper is zero.
   static Int to_bf16(Float a) {
     const Int b = bits(a), odd = _mm256_and_si256(_mm256_srli_epi32(b, 16), _mm256_set1_epi32(1));

@@ -58,16 +58,6 @@ struct V {
   static Int shift_left_23(Int a) { return _mm512_slli_epi32(a, 23); }
   static Float from_int(const int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 
-  static Float exponent_of_sqrt_half(Float x) {
-    const Int from_half = _mm512_sub_epi32(bits(x), _mm512_set1_epi32(0x3f3504f3));
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(from_half, 23));
-  }
-  static Float mantissa_of_sqrt_half(Float x) {
-    const Int half = _mm512_set1_epi32(0x3f3504f3);
-    return floats(
-        _mm512_add_epi32(_mm512_and_si512(_mm512_sub_epi32(bits(x), half), _mm512_set1_epi32(0x7fffff)), half));
-  }
-
 #if defined(LF_VNNI_BF16)
   static __m256i to_bf16(Float a) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)); }
 #else

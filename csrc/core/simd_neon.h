@@ -59,15 +59,6 @@ struct V {
   static Int shift_left_23(Int a) { return vshlq_n_u32(a, 23); }
   static Float from_int(const int32_t* p) { return vcvtq_f32_s32(vld1q_s32(p)); }
 
-  static Float exponent_of_sqrt_half(Float x) {
-    const Int from_half = vsubq_u32(bits(x), vdupq_n_u32(0x3f3504f3));
-    return vcvtq_f32_s32(vshrq_n_s32(vreinterpretq_s32_u32(from_half), 23));
-  }
-  static Float mantissa_of_sqrt_half(Float x) {
-    const Int half = vdupq_n_u32(0x3f3504f3);
-    return floats(vaddq_u32(vandq_u32(vsubq_u32(bits(x), half), vdupq_n_u32(0x7fffff)), half));
-  }
-
   static uint16x4_t to_bf16(Float a) {
     const Int b = bits(a), odd = vandq_u32(vshrq_n_u32(b, 16), vdupq_n_u32(1));
     const Int rounded = vaddq_u32(b, vaddq_u32(odd, vdupq_n_u32(0x7fff)));

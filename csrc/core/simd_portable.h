@@ -121,17 +121,6 @@ struct V {
     return each([&](size_t i) { return static_cast<float>(p[i]); });
   }
 
-  static constexpr uint32_t kSqrtHalf = 0x3f3504f3;
-  static Float exponent_of_sqrt_half(Float x) {
-    const Int b = bits(x);
-    return each([&](size_t i) { return static_cast<float>(static_cast<int32_t>(b.v[i] - kSqrtHalf) >> 23); });
-  }
-  static Float mantissa_of_sqrt_half(Float x) {
-    Int b = bits(x);
-    for (size_t i = 0; i < kWidth; ++i) b.v[i] = ((b.v[i] - kSqrtHalf) & 0x7fffff) + kSqrtHalf;
-    return floats(b);
-  }
-
   // To the nearest bfloat16, ties to even; a NaN stays one.
   static uint16_t to_bf16(uint32_t b) {
     if ((b & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>((b >> 16) | 64);

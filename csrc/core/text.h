@@ -42,8 +42,6 @@ class TextEncoder {
   // Or the unit vector of the text, (embedding_width).
   void embedding(const Executor& executor, Scratch& scratch, float* out) const noexcept;
 
-  std::size_t max_tokens() const noexcept { return max_tokens_; }
-  std::size_t embedding_width() const noexcept { return embedding_.outputs(); }
   std::size_t bytes() const noexcept;
 
  private:
@@ -89,7 +87,6 @@ class Queries {
   void mean(const Executor& executor, Scratch& scratch, float* out) const noexcept;
 
   std::size_t count() const noexcept { return count_; }
-  std::size_t width() const noexcept { return width_; }
   std::size_t bytes() const noexcept;
 
  private:

@@ -204,7 +204,8 @@ bool WordPieces::read(std::string_view vocabulary, const Allocator& allocator, E
   const auto same = [&](std::uint32_t a, std::uint32_t b) { return at(a) == at(b); };
   if (std::adjacent_find(order_.begin(), order_.end(), same) != order_.end()) return wrong("lists a piece twice");
 
-  if (!find("[PAD]", pad_)) return wrong("lacks [PAD]");
+  std::int32_t pad = 0;
+  if (!find("[PAD]", pad)) return wrong("lacks [PAD]");
   if (!find("[UNK]", unknown_)) return wrong("lacks [UNK]");
   if (!find("[CLS]", start_)) return wrong("lacks [CLS]");
   if (!find("[SEP]", end_)) return wrong("lacks [SEP]");

@@ -23,7 +23,6 @@ class WordPieces {
               Error& error) const noexcept;
 
   std::size_t size() const noexcept { return order_.size(); }
-  std::int32_t pad_id() const noexcept { return pad_; }
   std::string_view piece(std::int32_t id) const noexcept;
 
  private:
@@ -42,7 +41,7 @@ class WordPieces {
   Buffer<std::uint32_t> starts_;  // (size + 1): where each piece begins
   Buffer<std::uint32_t> order_;   // (size): ids in the order of their bytes
   Pieces continuing_;             // that begin with "##"
-  std::int32_t pad_ = 0, unknown_ = 0, start_ = 0, end_ = 0;
+  std::int32_t unknown_ = 0, start_ = 0, end_ = 0;
 };
 
 }  // namespace lf
