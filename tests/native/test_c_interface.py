@@ -7,6 +7,7 @@ import ctypes
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -98,6 +99,31 @@ def test_every_function_of_the_header_is_in_the_library(library):
     assert len(names) > 25
     for name in names:
         assert hasattr(library.c, name)
+
+
+# A process of its own: what was asked for by whoever starts a program counts as the program's.
+MEASURE = """
+import os, sys
+_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+print(status, used.ru_maxrss, used.ru_utime + used.ru_stime)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells what a process used in other units")
+def test_a_program_stays_small(library, lamp, tmp_path):
+    model_file = tmp_path / "lamp-mini.safetensors"
+    write_native(model_file, lamp, "int8")
+    compiler = shutil.which("cc") or pytest.skip("there is no C compiler")
+    program, source = tmp_path / "prompt_to_bvh", ROOT / "examples/c/prompt_to_bvh.c"
+    links = (f"-L{BUILD}", f"-Wl,-rpath,{BUILD.resolve()}", "-llamp_fast", "-lm")
+    subprocess.run([compiler, source, "-o", program, f"-I{ROOT / 'csrc/include'}", *links], check=True)
+    command = [sys.executable, "-c", MEASURE, program, model_file, PROMPT, tmp_path / "motion.bvh", "9.8"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    status, kibibytes, seconds = map(float, output.splitlines()[-1].split())
+    assert status == 0
+    assert kibibytes * 1024 < 150e6
+    assert seconds < 1  # 0.2 on Zen 4; the processor's time, from the start of the program to its end
+    assert (BUILD / "liblamp_fast.so").stat().st_size < 10e6
 
 
 @pytest.mark.parametrize("frames, seed", [(4, 0), (28, 2**63 + 5), (196, 3)])
