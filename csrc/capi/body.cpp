@@ -1,7 +1,6 @@
 #include "body.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace lf::capi {
 namespace {
@@ -11,8 +10,6 @@ static_assert(static_cast<int>(Preset::gltf) == LF_COORDINATES_GLTF &&
                   static_cast<int>(Preset::unreal) == LF_COORDINATES_UNREAL &&
                   static_cast<int>(Preset::blender) == LF_COORDINATES_BLENDER,
               "core and header number the presets alike");
-
-Quat about_up(double angle) noexcept { return {std::cos(angle / 2), 0, std::sin(angle / 2), 0}; }
 
 }  // namespace
 
@@ -56,7 +53,7 @@ void Body::write(const Question& question, const Answer& answer, lf_motion& moti
 void Body::write_frame(const Answer& answer, std::size_t t, lf_motion& motion) const noexcept {
   const float* root = answer.roots.data() + 4 * t;
   const Vec3 ground{root[0], 0, root[2]};
-  const Quat yaw = about_up(root[3]), back = qinv(yaw);
+  const Quat yaw = qyaw(root[3]), back = qinv(yaw);
   float ours[4];
   if (motion.root_positions != nullptr) {
     store(ground, ours);

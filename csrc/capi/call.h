@@ -1,6 +1,8 @@
 // What every entry of the C interface does: no exception leaves it, and what went wrong is told to the caller.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -53,6 +55,10 @@ constexpr float kMinNumber = 1e-6f, kMaxNumber = 1e6f;
 inline bool in_range(double value, double lowest, double highest, const char* name, Error& error) noexcept {
   if (value >= lowest && value <= highest) return true;
   return fail(error, LF_ERROR_INVALID_ARGUMENT, "%s is %g, expected %g to %g", name, value, lowest, highest);
+}
+
+inline bool all_finite(const float* values, std::size_t count) noexcept {
+  return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
 }
 
 // A struct of the caller that begins with its own size. Whoever adds a field also reads the sizes before it, and leaves

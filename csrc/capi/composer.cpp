@@ -20,13 +20,9 @@ Composer::Progress going(bool good) noexcept { return good ? Composer::Progress:
 
 bool Composer::create(const Allocator& allocator, Error& error) {
   const ModelSizes& sizes = model_.sizes();
-  if (!workspace_.create(model_, {sizes.max_tokens + 2 * kEdgeTokens}, allocator, error)) return false;
+  if (!workspace_.create(model_, sizes.max_tokens + 2 * kEdgeTokens, allocator, error)) return false;
   const std::size_t tokens = sizes.max_tokens, frames = kFramesPerToken * tokens;
-  Arena measure;
-  scratch_.lay_out(measure, tokens);
-  memory_ = Buffer<unsigned char>(measure.used(), allocator);
-  Arena arena(memory_.data(), memory_.size());
-  scratch_.lay_out(arena, tokens);
+  scratch_ = Placed<SegmentScratch>(allocator, tokens);
   known_ = Buffer<std::int64_t>(tokens, allocator);
   between_ = Buffer<float>(sizes.condition_width, allocator);
   given_ = Buffer<float>((frames + 1) * 3 * sizes.joints, allocator);
@@ -67,7 +63,7 @@ Composer::Progress Composer::advance(Error& error) noexcept {
       if (work_->stage == Stage::passage) return going(begin_decoding(error));
       return going(begin_appending(error));
     case Stage::appending:
-      if (question_->stream->motion.advance(segment(), scratch_)) return Progress::working;
+      if (question_->stream->motion.advance(segment(), scratch_.value)) return Progress::working;
       question_->stream->last.remember(*question_, work_->generation.condition());
       if (!question_->describes) return Progress::done;
       begin_describing();
@@ -192,7 +188,7 @@ bool Composer::begin_appending(Error& error) noexcept {
                 "the stream has room for %zu frames, %zu were made; append when it has played some",
                 stream->motion.room(), answer_->frames);
   }
-  return stream->motion.begin_append(segment(), scratch_, error);
+  return stream->motion.begin_append(segment(), scratch_.value, error);
 }
 
 Segment Composer::segment() const noexcept {
@@ -284,7 +280,7 @@ bool Composer::describe() noexcept {
     }
     foot_contacts(answer_->features.data(), answer_->frames, body_.skeleton(), answer_->contacts.data());
   }
-  local_rotations(answer_->joints.data(), answer_->frames, 0, body_.nodes(), body_.rest(), scratch_.rotation,
+  local_rotations(answer_->joints.data(), answer_->frames, 0, body_.nodes(), body_.rest(), scratch_.value.rotation,
                   answer_->rotations.data(), steps_);
   return steps_.more();
 }

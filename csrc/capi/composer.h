@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "model.h"
 #include "queue.h"
+#include "reading.h"
 
 namespace lf::capi {
 
@@ -56,8 +57,7 @@ class Composer {
   const Body& body_;
   const Executor& executor_;
   Workspace workspace_;
-  Buffer<unsigned char> memory_;
-  SegmentScratch scratch_;
+  Placed<SegmentScratch> scratch_;
   Buffer<std::int64_t> known_;    // (max_tokens): what the drawing is given
   Buffer<float> between_;         // the mean of the segment's condition and the last one's
   Buffer<float> given_, frames_;  // (4 max_tokens + 1, J, 3)

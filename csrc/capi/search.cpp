@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <cmath>
-
 #include "call.h"
 
 using namespace lf;
@@ -30,7 +27,7 @@ extern "C" lf_status lf_search(const float* embeddings, uint64_t count, uint64_t
     if (count > 0 && !given(e, "embeddings", embeddings)) return false;
     if (k > 0 && !given(e, "indices and scores", indices, scores)) return false;
     if (width == 0) return fail(e, LF_ERROR_INVALID_ARGUMENT, "width is 0, expected the model's embedding_width");
-    if (!std::all_of(query, query + width, [](float v) { return std::isfinite(v); })) {
+    if (!all_finite(query, width)) {
       return fail(e, LF_ERROR_NOT_FINITE, "the query holds NaN or an infinity");
     }
     // The best so far lie in order in the caller's arrays; nearly all others are below the last of them.

@@ -1,7 +1,6 @@
 #include "session.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <exception>
 
@@ -37,8 +36,11 @@ Executor make_executor(const lf_session_params& params, const Allocator& allocat
   return Executor::pool(threads, allocator);
 }
 
-bool all_finite(const float* values, std::size_t count) noexcept {
-  return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
+// Bytes in front of the zero byte, `limit` where it has none within so many.
+std::size_t bounded_length(const char* text, std::size_t limit) noexcept {
+  std::size_t n = 0;
+  while (n < limit && text[n] != '\0') ++n;
+  return n;
 }
 
 }  // namespace
@@ -214,7 +216,7 @@ bool lf_session::read_text(const char* text, Question& question, Error& error) c
   if (bytes == kMaxTextBytes) {
     return fail(error, LF_ERROR_TEXT, "the text has more than %zu bytes; shorten it", kMaxTextBytes - 1);
   }
-  if (!is_utf8(text, bytes)) return fail(error, LF_ERROR_TEXT, "the text is not UTF-8");
+  if (!is_utf8({text, bytes})) return fail(error, LF_ERROR_TEXT, "the text is not UTF-8");
   std::copy_n(text, bytes + 1, question.text);
   return true;
 }

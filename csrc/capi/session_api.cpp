@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 
 #include "call.h"
@@ -261,7 +259,7 @@ lf_status lf_embed_motion(lf_session* session, const float* positions, int32_t f
       return fail(e, LF_ERROR_TOO_LONG, "frames is %d, this model reads at most %d at a time", frames, longest);
     }
     const std::size_t count = static_cast<std::size_t>(frames) * session->body().nodes().nodes * 3;
-    if (!std::all_of(positions, positions + count, [](float v) { return std::isfinite(v); })) {
+    if (!all_finite(positions, count)) {
       return fail(e, LF_ERROR_NOT_FINITE, "the positions hold NaN or an infinity");
     }
     return session->ask_numbers(Kind::motion_embedding, nullptr, positions, static_cast<std::size_t>(frames), embedding,

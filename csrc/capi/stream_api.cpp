@@ -29,8 +29,7 @@ lf_status lf_stream_create(lf_session* session, const lf_stream_params* params, 
     if (!session->sizes().makes_motions) {
       return fail(e, LF_ERROR_UNSUPPORTED, "this model makes no motions, it only searches; use one with a generator");
     }
-    if (!std::all_of(read.position, read.position + 3, [](float v) { return std::isfinite(v); }) ||
-        !std::isfinite(read.heading) || !std::isfinite(read.idle_seconds)) {
+    if (!all_finite(read.position, 3) || !std::isfinite(read.heading) || !std::isfinite(read.idle_seconds)) {
       return fail(e, LF_ERROR_NOT_FINITE, "position, heading or idle_seconds is NaN or an infinity");
     }
     for (const float place : read.position) {

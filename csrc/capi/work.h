@@ -1,9 +1,9 @@
 // Where the work on a question stands: all that is kept of it while a more urgent one has the workspace.
 #pragma once
 
+#include "generation.h"
 #include "inbetween.h"
 #include "memory.h"
-#include "model.h"
 
 namespace lf::capi {
 

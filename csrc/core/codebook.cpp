@@ -9,8 +9,6 @@
 namespace lf {
 namespace {
 
-constexpr std::size_t kTasksOfAThread = 4;
-
 // Independent partial sums, so that the compiler may use vector instructions without changing the order of additions.
 constexpr std::size_t kLanes = 8;
 
@@ -134,10 +132,6 @@ void lookup_panel(const Kernels& kernels, const float* x, std::size_t rows, cons
   }
 }
 
-std::size_t tasks_of(const Executor& executor) noexcept {
-  return executor.threads() == 1 ? 1 : kTasksOfAThread * executor.threads();
-}
-
 // What a call lays out: the measures of all codes, and for each task a panel of packed rows and what is left of them.
 struct Layout {
   std::size_t panel, packed_size, left_size;
@@ -152,7 +146,7 @@ struct Layout {
         left_size(levels > 1 ? panel * width : 0) {
     codebooks = arena.take<Codes>(levels);
     half_norms = arena.take<float>(levels * codes);
-    panels = arena.take<float>(tasks_of(executor) * (packed_size + left_size));
+    panels = arena.take<float>(executor.even_tasks() * (packed_size + left_size));
   }
 };
 
@@ -190,7 +184,7 @@ bool residual_codebook_lookup(const Kernels& kernels, const Executor& executor, 
         measured(codebooks + level * codes * width, codes, width, layout.half_norms + level * codes);
   });
 
-  const std::size_t panels = (rows + layout.panel - 1) / layout.panel, most = tasks_of(executor);
+  const std::size_t panels = (rows + layout.panel - 1) / layout.panel, most = executor.even_tasks();
   const std::size_t tasks = panels < most ? panels : most;
   executor.run(tasks, [&](std::size_t task) {
     float* packed = layout.panels + task * (layout.packed_size + layout.left_size);

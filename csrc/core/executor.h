@@ -39,6 +39,10 @@ class Executor {
 
   std::size_t threads() const noexcept;
 
+  // Into how many tasks even work is best cut: a few for each thread, so that one that is held up leaves the others
+  // something to do.
+  std::size_t even_tasks() const noexcept { return threads() == 1 ? 1 : 4 * threads(); }
+
   // task(i) for each i below `tasks`; returns when all have ended.
   template <class F>
   void run(std::size_t tasks, F&& task) const noexcept {

@@ -55,20 +55,12 @@ Generator::Generator(const Kernels& kernels, Precision precision, const Generato
       positions_(weights.positions),
       no_condition_(weights.condition.bias),
       condition_(kernels, Precision::f32, weights.condition, allocator),
-      layers_(StlAllocator<Layer>(allocator)),
+      layers_(transformer_layers(kernels, precision, weights.layers, heads_, allocator)),
       dense_(kernels, precision, weights.dense, allocator),
-      logits_(kernels, precision, weights.logits, allocator) {
-  layers_.reserve(weights.layers.size());
-  for (const GeneratorWeights::Layer& layer : weights.layers) {
-    layers_.push_back({SelfAttention(kernels, precision, layer.qkv, layer.attention_output, heads_, allocator),
-                       FeedForward(kernels, precision, layer.feed_forward, allocator)});
-  }
-}
+      logits_(kernels, precision, weights.logits, allocator) {}
 
 std::size_t Generator::bytes() const noexcept {
-  std::size_t total = condition_.bytes() + dense_.bytes() + logits_.bytes();
-  for (const Layer& layer : layers_) total += layer.attention.bytes() + layer.feed_forward.bytes();
-  return total;
+  return condition_.bytes() + bytes_of(layers_) + dense_.bytes() + logits_.bytes();
 }
 
 void Generator::begin(const Executor& executor, Scratch& scratch, const DecodingOptions& options,
@@ -160,7 +152,7 @@ void Generator::add_row(Scratch& scratch, std::int64_t id, std::size_t position)
 }
 
 bool Generator::run_layer(const Executor& executor, Scratch& scratch) const noexcept {
-  const Layer& layer = layers_[scratch.layer];
+  const TransformerLayer& layer = layers_[scratch.layer];
   const bool is_first = scratch.layer == 0, is_last = scratch.layer + 1 == layers_.size();
   const std::size_t rows = 1 + scratch.tokens, all_rows = scratch.branches * rows;
   const std::size_t asking = scratch.branches * scratch.count;

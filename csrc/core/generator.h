@@ -91,11 +91,6 @@ class Generator {
   std::size_t bytes() const noexcept;
 
  private:
-  struct Layer {
-    SelfAttention attention;
-    FeedForward feed_forward;
-  };
-
   void begin_step(Scratch& scratch, FirstStep* first, const std::int64_t* ids) const noexcept;
   void embed(Scratch& scratch, std::size_t row, const float* values) const noexcept;
   void add_row(Scratch& scratch, std::int64_t id, std::size_t position) const noexcept;
@@ -111,7 +106,7 @@ class Generator {
   WeightMatrix table_, positions_;
   const float* no_condition_ = nullptr;
   Linear condition_;
-  Vector<Layer> layers_;
+  Vector<TransformerLayer> layers_;
   Linear dense_, logits_;
 };
 

@@ -31,8 +31,6 @@ Yaw yaw_to_front(double x, double z) noexcept {
   return {w / norm, -x / size / norm};
 }
 
-Vec3 axis(Axis a) noexcept { return {double(a.x), double(a.y), double(a.z)}; }
-
 // The shortest turn of the unit vector a to the unit vector b.
 Quat between(Vec3 a, Vec3 b) noexcept {
   const Vec3 v = cross(a, b);
@@ -137,7 +135,7 @@ class Motion {
     std::array<Quat, kMaxJoints> bones;
     bones[0] = {now.w, 0, now.y, 0};
     for (std::size_t j = 1; j < skeleton_.joints; ++j) {
-      bones[j] = between(axis(skeleton_.raw_offsets[j]), normalize(at(t, j) - at(t, skeleton_.parents[j])));
+      bones[j] = between(skeleton_.raw_offsets[j], normalize(at(t, j) - at(t, skeleton_.parents[j])));
     }
     for (std::size_t j = 1; j < skeleton_.joints; ++j, out += 6) {
       const Quat q = qmul(qinv(bones[skeleton_.chain_references[j]]), bones[j]);

@@ -7,12 +7,7 @@ namespace lf {
 namespace {
 
 constexpr std::size_t kTilesOfATask = 8;          // row tiles that share a panel while it is in the nearest cache
-constexpr std::size_t kTasksOfAThread = 4;        // so that a thread that is held up leaves the others something to do
 constexpr std::size_t kWorkOfAPart = 64'000'000;  // of a thread: bytes of weights times rows
-
-std::size_t wanted_tasks(const Executor& executor) noexcept {
-  return executor.threads() == 1 ? 1 : kTasksOfAThread * executor.threads();
-}
 
 Format input_format(const Kernels& kernels, Precision precision) noexcept {
   const Format wanted = precision == Precision::f32    ? Format::f32
@@ -75,7 +70,7 @@ void LinearInput::prepare(const Executor& executor, const float* x, std::size_t 
   rows_ = count;
   const std::size_t row_bytes = stride_ * format_size(format_);
   clear_margins();
-  const std::size_t wanted = wanted_tasks(executor), tasks = count < wanted ? 1 : wanted;
+  const std::size_t wanted = executor.even_tasks(), tasks = count < wanted ? 1 : wanted;
   executor.run(tasks, [&](std::size_t task) {
     for (std::size_t m = task * count / tasks; m < (task + 1) * count / tasks; ++m) {
       const std::size_t from = options.rows == nullptr ? m : static_cast<std::size_t>(options.rows[m]);
@@ -193,7 +188,7 @@ void Linear::run(const Executor& executor, const LinearInput& in, const Window& 
   // core wrote come slowly. Every result is the same however the rows are cut.
   const std::size_t tiles = tiles_of(window.rows), owners = std::min(executor.threads(), tiles);
   const std::size_t row_parts = owners * ((tiles + owners * kTilesOfATask - 1) / (owners * kTilesOfATask));
-  const std::size_t panel_parts = std::min((wanted_tasks(executor) + row_parts - 1) / row_parts, panels);
+  const std::size_t panel_parts = std::min((executor.even_tasks() + row_parts - 1) / row_parts, panels);
 
   const std::size_t row_bytes = in.stride_ * format_size(format_);
   const std::size_t row_stride = window.row_step * row_bytes, tap_stride = window.tap_step * row_bytes;

@@ -139,4 +139,21 @@ class Arena {
   std::size_t used_ = 0;
 };
 
+// A T beside the memory that its lay_out(arena, options...) takes. Throws std::bad_alloc when made.
+template <class T>
+struct Placed {
+  Placed() noexcept = default;
+  template <class... Options>
+  explicit Placed(const Allocator& allocator, const Options&... options) {
+    Arena measure;
+    value.lay_out(measure, options...);
+    memory = Buffer<unsigned char>(measure.used(), allocator);
+    Arena arena(memory.data(), memory.size());
+    value.lay_out(arena, options...);
+  }
+
+  Buffer<unsigned char> memory;
+  T value;
+};
+
 }  // namespace lf

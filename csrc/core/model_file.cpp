@@ -103,9 +103,9 @@ class Reader {
     }
     resize(text.layers, layers);
     for (std::size_t l = 0; l < layers; ++l) {
-      TextWeights::Layer& layer = text.layers[l];
-      if (!self_attention("text", l, text.width, layer.qkv, layer.attention_output) ||
-          !feed_forward("text", l, text.width, text.feedforward, layer.feed_forward)) {
+      LayerWeights& layer = text.layers[l];
+      if (!self_attention("text", l, text.width, layer) ||
+          !feed_forward("text", l, text.width, text.feedforward, layer)) {
         return false;
       }
     }
@@ -127,16 +127,16 @@ class Reader {
     return true;
   }
 
-  bool self_attention(const char* part, std::size_t layer, std::size_t width, LinearWeights& qkv,
-                      ResidualWeights& output) {
-    return tensors_.linear(name_of("%s.%zu.qkv", part, layer).text, 3 * width, width, qkv) &&
-           tensors_.residual(name_of("%s.%zu.attention_output", part, layer).text, width, width, true, output);
+  bool self_attention(const char* part, std::size_t l, std::size_t width, LayerWeights& layer) {
+    return tensors_.linear(name_of("%s.%zu.qkv", part, l).text, 3 * width, width, layer.qkv) &&
+           tensors_.residual(name_of("%s.%zu.attention_output", part, l).text, width, width, true,
+                             layer.attention_output);
   }
 
-  bool feed_forward(const char* part, std::size_t layer, std::size_t width, std::size_t inner,
-                    FeedForwardWeights& out) {
-    return tensors_.linear(name_of("%s.%zu.expand", part, layer).text, inner, width, out.expand) &&
-           tensors_.residual(name_of("%s.%zu.contract", part, layer).text, width, inner, true, out.contract);
+  bool feed_forward(const char* part, std::size_t l, std::size_t width, std::size_t inner, LayerWeights& layer) {
+    FeedForwardWeights& out = layer.feed_forward;
+    return tensors_.linear(name_of("%s.%zu.expand", part, l).text, inner, width, out.expand) &&
+           tensors_.residual(name_of("%s.%zu.contract", part, l).text, width, inner, true, out.contract);
   }
 
   bool queries() {
@@ -157,7 +157,7 @@ class Reader {
     resize(queries.layers, layers);
     for (std::size_t l = 0; l < layers; ++l) {
       QueryWeights::Layer& layer = queries.layers[l];
-      if (l > 0 && !self_attention("queries", l, width, layer.qkv, layer.attention_output)) return false;
+      if (l > 0 && !self_attention("queries", l, width, layer)) return false;
       layer.has_cross_attention = l % every == 0;
       queries.cross_attentions += layer.has_cross_attention;
       if (layer.has_cross_attention &&
@@ -165,9 +165,7 @@ class Reader {
            !tensors_.residual(name_of("queries.%zu.cross_output", l).text, width, width, true, layer.cross_output))) {
         return false;
       }
-      if (!feed_forward("queries", l, width, queries.feedforward, layer.feed_forward)) {
-        return false;
-      }
+      if (!feed_forward("queries", l, width, queries.feedforward, layer)) return false;
     }
     return tensors_.norm("queries", width, queries.norm);
   }
@@ -204,13 +202,11 @@ class Reader {
     }
     resize(generator.layers, layers);
     for (std::size_t l = 0; l < layers; ++l) {
-      GeneratorWeights::Layer& layer = generator.layers[l];
+      LayerWeights& layer = generator.layers[l];
       const bool attends =
           l == 0 ? tensors_.residual("generator.0.attention_output", width, width, false, layer.attention_output)
-                 : self_attention("generator", l, width, layer.qkv, layer.attention_output);
-      if (!attends || !feed_forward("generator", l, width, generator.feedforward, layer.feed_forward)) {
-        return false;
-      }
+                 : self_attention("generator", l, width, layer);
+      if (!attends || !feed_forward("generator", l, width, generator.feedforward, layer)) return false;
     }
     return tensors_.linear("generator.dense", width, width, generator.dense) &&
            tensors_.linear("generator.logits", model_.codes, width, generator.logits);

@@ -17,6 +17,13 @@ struct FeedForwardWeights {
   ResidualWeights contract;
 };
 
+// A layer of a transformer; what its two parts make is added to the stream.
+struct LayerWeights {
+  LinearWeights qkv;  // (3D, D): queries, keys, values
+  ResidualWeights attention_output;
+  FeedForwardWeights feed_forward;
+};
+
 // Sizes are in the order of the matrices; widths of heads are width / heads.
 struct GeneratorWeights {
   std::size_t width = 0, heads = 0, feedforward = 0, condition_width = 0, max_tokens = 0, codes = 0;
@@ -24,15 +31,11 @@ struct GeneratorWeights {
   bool padding_is_exact = true;
   float eps = 0, head_eps = 0;
 
-  struct Layer {
-    LinearWeights qkv;  // (3D, D); of the first layer empty: the tables hold it
-    ResidualWeights attention_output;
-    FeedForwardWeights feed_forward;
-  };
-  WeightMatrix table;       // (K + 2, 4D): hidden state, queries, keys, values of each id
-  WeightMatrix positions;   // (max_tokens, 4D)
-  LinearWeights condition;  // (4D, C); without a condition the row is the bias
-  Vector<Layer> layers;
+  using Layer = LayerWeights;
+  WeightMatrix table;           // (K + 2, 4D): hidden state, queries, keys, values of each id
+  WeightMatrix positions;       // (max_tokens, 4D)
+  LinearWeights condition;      // (4D, C); without a condition the row is the bias
+  Vector<Layer> layers;         // qkv of the first is empty: the tables hold it
   LinearWeights dense, logits;  // GELU between them; (D, D), (K, D)
 };
 
@@ -42,13 +45,8 @@ struct TextWeights {
   bool padding_is_exact = true;
   float eps = 0;
 
-  struct Layer {
-    LinearWeights qkv;
-    ResidualWeights attention_output;
-    FeedForwardWeights feed_forward;
-  };
   WeightMatrix words, positions;  // (V, D), (P, D); their sum enters the first layer
-  Vector<Layer> layers;
+  Vector<LayerWeights> layers;
   LinearWeights memory;     // (2XD, D): keys, then values of each cross-attention in turn
   LinearWeights embedding;  // (E, D) of the first piece, then to length 1; empty where the model reads no motion
 };
@@ -58,13 +56,11 @@ struct QueryWeights {
   std::size_t count = 0, width = 0, heads = 0, feedforward = 0, cross_attentions = 0;
   float eps = 0;
 
-  struct Layer {
+  // qkv and attention_output of the first are empty: `start` holds the result.
+  struct Layer : LayerWeights {
     bool has_cross_attention = false;
-    LinearWeights qkv;  // of the first layer empty, as is its attention_output: `start` holds the result
-    ResidualWeights attention_output;
     LinearWeights cross_query;  // (D, D)
     ResidualWeights cross_output;
-    FeedForwardWeights feed_forward;
   };
   const float* start = nullptr;  // (Q, D): behind the first self-attention, before its LayerNorm
   Vector<Layer> layers;

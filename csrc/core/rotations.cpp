@@ -1,7 +1,5 @@
 #include "rotations.h"
 
-#include <cstdint>
-
 namespace lf {
 namespace {
 
@@ -82,8 +80,6 @@ Quat frame_of(const float* joints, const Skeleton& skeleton, int joint, bool fla
   return joint == skeleton.pelvis.joint ? pelvis_frame(joints, skeleton, flat_hips) : chest_frame(joints, skeleton);
 }
 
-Vec3 of_axis(Axis a) noexcept { return {double(a.x), double(a.y), double(a.z)}; }
-
 // Cosine and sine, times the lengths that count, of the angle about `rest` from `side` to `vector`.
 struct Opinion {
   double cosine, sine;
@@ -128,7 +124,7 @@ RestPose standard_rest(const Hierarchy& hierarchy) noexcept {
   for (std::size_t node = 1; node < hierarchy.nodes; ++node) {
     if (hierarchy.is_base(node)) continue;
     const int joint = hierarchy.joints[node];
-    Vec3 direction = of_axis(skeleton.t_pose[joint]);
+    Vec3 direction = skeleton.t_pose[joint];
     if (!flat && (joint == skeleton.pelvis.left || joint == skeleton.pelvis.right)) direction.y = -4.0 / 3;
     if (!flat && (joint == skeleton.chest.left || joint == skeleton.chest.right)) direction.y = 4.0 / 3;
     rest.offsets[node] = skeleton.lengths[joint] * normalize(direction);
@@ -155,7 +151,7 @@ RestPose measured_rest(const float* joints, std::size_t frames, const Hierarchy&
         direction = direction + qrot(qinv(frame_of(pose, skeleton, parent, rest.flat_hips)), bone);
       }
     }
-    direction = is_branch(skeleton, parent) ? normalize(1.0 / frames * direction) : of_axis(skeleton.t_pose[joint]);
+    direction = is_branch(skeleton, parent) ? normalize(1.0 / frames * direction) : skeleton.t_pose[joint];
     rest.offsets[node] = size * direction;
   }
   return rest;

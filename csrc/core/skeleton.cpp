@@ -3,7 +3,7 @@
 namespace lf {
 namespace {
 
-constexpr Axis kZero{0, 0, 0}, kPlusX{1, 0, 0}, kMinusX{-1, 0, 0}, kPlusY{0, 1, 0}, kMinusY{0, -1, 0}, kPlusZ{0, 0, 1};
+constexpr Vec3 kZero{0, 0, 0}, kPlusX{1, 0, 0}, kMinusX{-1, 0, 0}, kPlusY{0, 1, 0}, kMinusY{0, -1, 0}, kPlusZ{0, 0, 1};
 
 constexpr const char* kBaseNames[] = {"l_hip_base",    "r_hip_base",      "spine1_base",    "l_collar_base",
                                       "r_collar_base", "l_shoulder_base", "r_shoulder_base"};

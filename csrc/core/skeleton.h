@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "rotation_math.h"
+
 namespace lf {
 
 constexpr std::size_t kMaxJoints = 22;
@@ -18,11 +20,6 @@ struct Branch {
   std::int8_t joint, left, right, middle;
 };
 
-// A unit vector along an axis.
-struct Axis {
-  std::int8_t x, y, z;
-};
-
 template <typename T>
 using PerJoint = std::array<T, kMaxJoints>;
 
@@ -33,9 +30,10 @@ struct Skeleton {
   PerJoint<const char*> names;
   PerJoint<std::int8_t> parents;           // -1 for the root; always before the joint itself
   PerJoint<std::int8_t> chain_references;  // the joint before each in its chain, where every chain starts at the root
-  PerJoint<Axis> raw_offsets;              // the bone that ends in each joint as HumanML3D's features count rotations
-  PerJoint<Axis> t_pose;                   // the same in a T-pose that faces +Z
-  PerJoint<float> lengths;                 // of the bone that ends in each joint, metres
+  PerJoint<Vec3>
+      raw_offsets;          // along an axis: the bone that ends in each joint as HumanML3D's features count rotations
+  PerJoint<Vec3> t_pose;    // the same in a T-pose that faces +Z
+  PerJoint<float> lengths;  // of the bone that ends in each joint, metres
   Branch pelvis, chest;
   std::array<std::int8_t, 4> face_joints;  // right hip, left hip, right shoulder, left shoulder
   std::array<std::int8_t, 2> leg_joints;   // ends of the two bones whose length sets the scale of a motion

@@ -32,23 +32,14 @@ TextEncoder::TextEncoder(const Kernels& kernels, Precision precision, const Text
       epsilon_(weights.eps),
       words_(weights.words),
       positions_(weights.positions),
-      layers_(StlAllocator<Layer>(allocator)),
+      layers_(transformer_layers(kernels, precision, weights.layers, heads_, allocator)),
       memory_(kernels, precision, weights.memory, allocator) {
-  layers_.reserve(weights.layers.size());
-  for (const TextWeights::Layer& layer : weights.layers) {
-    layers_.push_back({SelfAttention(kernels, precision, layer.qkv, layer.attention_output, heads_, allocator),
-                       FeedForward(kernels, precision, layer.feed_forward, allocator)});
-  }
   if (weights.embedding.matrix.rows > 0) {
     embedding_ = Linear(kernels, precision, weights.embedding, allocator);
   }
 }
 
-std::size_t TextEncoder::bytes() const noexcept {
-  std::size_t total = memory_.bytes() + embedding_.bytes();
-  for (const Layer& layer : layers_) total += layer.attention.bytes() + layer.feed_forward.bytes();
-  return total;
-}
+std::size_t TextEncoder::bytes() const noexcept { return bytes_of(layers_) + memory_.bytes() + embedding_.bytes(); }
 
 void TextEncoder::begin(Scratch& scratch, const std::int32_t* ids, std::size_t count) const noexcept {
   scratch.rows = count;
@@ -64,7 +55,7 @@ void TextEncoder::begin(Scratch& scratch, const std::int32_t* ids, std::size_t c
 
 bool TextEncoder::advance(const Executor& executor, Scratch& scratch) const noexcept {
   if (scratch.layer == layers_.size()) return false;
-  const Layer& layer = layers_[scratch.layer];
+  const TransformerLayer& layer = layers_[scratch.layer];
   scratch.steps.begin();
   layer.attention.run(executor, scratch.stream, 1, scratch.rows, AttentionMode::full, scratch.attention, scratch.steps);
   layer.feed_forward.run(executor, scratch.stream, scratch.stream.x, scratch.rows, scratch.steps);
@@ -119,8 +110,7 @@ Queries::Queries(const Kernels& kernels, Precision precision, const QueryWeights
     layer.attends_to_itself = stored_layer.qkv.matrix.rows > 0;
     layer.reads_memory = stored_layer.has_cross_attention;
     if (layer.attends_to_itself) {
-      layer.attention =
-          SelfAttention(kernels, precision, stored_layer.qkv, stored_layer.attention_output, heads_, allocator);
+      layer.attention = SelfAttention(kernels, precision, stored_layer, heads_, allocator);
     }
     if (layer.reads_memory) {
       layer.cross_query = Linear(kernels, precision, stored_layer.cross_query, allocator);

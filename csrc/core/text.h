@@ -45,17 +45,12 @@ class TextEncoder {
   std::size_t bytes() const noexcept;
 
  private:
-  struct Layer {
-    SelfAttention attention;
-    FeedForward feed_forward;
-  };
-
   const Kernels* kernels_ = nullptr;
   Precision precision_ = Precision::f32;
   std::size_t width_ = 0, heads_ = 0, feedforward_ = 0, max_tokens_ = 0;
   float epsilon_ = 0;
   WeightMatrix words_, positions_;
-  Vector<Layer> layers_;
+  Vector<TransformerLayer> layers_;
   Linear memory_, embedding_;
 };
 

@@ -23,10 +23,10 @@ void ResidualStream::normalise(const Executor& executor, const float* from, std:
   input.prepare(executor, from, width, rows, Preparation::normalise, options);
 }
 
-SelfAttention::SelfAttention(const Kernels& chosen, Precision precision, const LinearWeights& qkv_weights,
-                             const ResidualWeights& output_weights, std::size_t head_count, const Allocator& allocator)
-    : kernels(&chosen), heads(head_count), output(chosen, precision, output_weights, allocator) {
-  if (qkv_weights.matrix.rows > 0) qkv = Linear(chosen, precision, qkv_weights, allocator);
+SelfAttention::SelfAttention(const Kernels& chosen, Precision precision, const LayerWeights& weights,
+                             std::size_t head_count, const Allocator& allocator)
+    : kernels(&chosen), heads(head_count), output(chosen, precision, weights.attention_output, allocator) {
+  if (weights.qkv.matrix.rows > 0) qkv = Linear(chosen, precision, weights.qkv, allocator);
 }
 
 void SelfAttention::attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call,
@@ -91,6 +91,24 @@ void FeedForward::run(const Executor& executor, ResidualStream& stream, float* x
   add.stats = stream.stats;
   add.out = float_rows(x, stream.width);
   steps.run(executor, contract, stream.hidden, add);
+}
+
+Vector<TransformerLayer> transformer_layers(const Kernels& kernels, Precision precision,
+                                            const Vector<LayerWeights>& weights, std::size_t heads,
+                                            const Allocator& allocator) {
+  Vector<TransformerLayer> layers{StlAllocator<TransformerLayer>(allocator)};
+  layers.reserve(weights.size());
+  for (const LayerWeights& layer : weights) {
+    layers.push_back({SelfAttention(kernels, precision, layer, heads, allocator),
+                      FeedForward(kernels, precision, layer.feed_forward, allocator)});
+  }
+  return layers;
+}
+
+std::size_t bytes_of(const Vector<TransformerLayer>& layers) noexcept {
+  std::size_t total = 0;
+  for (const TransformerLayer& layer : layers) total += layer.attention.bytes() + layer.feed_forward.bytes();
+  return total;
 }
 
 }  // namespace lf

@@ -44,8 +44,8 @@ struct SelfAttentionCall {
 struct SelfAttention {
   SelfAttention() noexcept = default;
   // qkv may be empty: then another stage writes queries, keys and values.
-  SelfAttention(const Kernels& kernels, Precision precision, const LinearWeights& qkv, const ResidualWeights& output,
-                std::size_t heads, const Allocator& allocator);
+  SelfAttention(const Kernels& kernels, Precision precision, const LayerWeights& weights, std::size_t heads,
+                const Allocator& allocator);
 
   // stream.attended = attention of the call's rows. One step.
   void attend(const Executor& executor, ResidualStream& stream, const SelfAttentionCall& call, void* scratch,
@@ -74,5 +74,15 @@ struct FeedForward {
 
   Linear expand, contract;
 };
+
+struct TransformerLayer {
+  SelfAttention attention;
+  FeedForward feed_forward;
+};
+
+Vector<TransformerLayer> transformer_layers(const Kernels& kernels, Precision precision,
+                                            const Vector<LayerWeights>& weights, std::size_t heads,
+                                            const Allocator& allocator);
+std::size_t bytes_of(const Vector<TransformerLayer>& layers) noexcept;
 
 }  // namespace lf

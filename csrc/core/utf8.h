@@ -33,6 +33,13 @@ inline std::uint32_t next_character(std::string_view text, std::size_t& position
   return character;
 }
 
+inline bool is_utf8(std::string_view text) noexcept {
+  std::size_t position = 0;
+  while (position < text.size() && next_character(text, position) != kNoCharacter) {
+  }
+  return position == text.size();
+}
+
 // Writes 1 to 4 bytes and returns how many.
 inline std::size_t write_character(std::uint32_t character, char* out) noexcept {
   const auto put = [&](std::size_t i, std::uint32_t byte) { out[i] = static_cast<char>(byte); };

@@ -183,9 +183,7 @@ bool WordPieces::read(std::string_view vocabulary, const Allocator& allocator, E
   if (vocabulary.empty() || vocabulary.back() != '\n' || vocabulary.size() > INT32_MAX) {
     return wrong("does not end with a line end");
   }
-  for (std::size_t position = 0; position < vocabulary.size();) {
-    if (next_character(vocabulary, position) == kNoCharacter) return wrong("is not UTF-8");
-  }
+  if (!is_utf8(vocabulary)) return wrong("is not UTF-8");
   const auto size = static_cast<std::size_t>(std::count(vocabulary.begin(), vocabulary.end(), '\n'));
   vocabulary_ = vocabulary;
   starts_ = Buffer<std::uint32_t>(size + 1, allocator);

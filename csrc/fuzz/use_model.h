@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "model.h"
+#include "generation.h"
 
 namespace lf {
 
@@ -23,9 +23,9 @@ inline void use_model(const unsigned char* data, std::size_t bytes) {
     return;
   }
   constexpr std::size_t room = 64u << 20;
-  if (Workspace::bytes(model, {}) > room) return;
+  if (Workspace::bytes(model, 0) > room) return;
   Workspace workspace;
-  if (!workspace.create(model, {}, memory, error)) return;
+  if (!workspace.create(model, 0, memory, error)) return;
 
   constexpr char prompt[] = "a person walks";
   GenerationRequest request;
@@ -40,8 +40,13 @@ inline void use_model(const unsigned char* data, std::size_t bytes) {
   }
   std::vector<float> embedding(model.sizes().embedding_width);
   const std::vector<float> features(9 * model.sizes().features);
-  model.embed_text(workspace, executor, prompt, sizeof prompt - 1, embedding.data(), error);
-  model.embed_motion(workspace, executor, features.data(), 9, embedding.data(), error);
+  ReadingRequest text, motion;
+  text.text = prompt;
+  text.text_bytes = sizeof prompt - 1;
+  motion.features = features.data();
+  motion.frames = 9;
+  text.embedding = motion.embedding = embedding.data();
+  for (const ReadingRequest& each : {text, motion}) Reading().run(model, workspace, executor, each, error);
 }
 
 }  // namespace lf

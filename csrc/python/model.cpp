@@ -1,6 +1,4 @@
 // lamp_fast._native.Model: a whole model for Python.
-#include "model.h"
-
 #include <pybind11/stl.h>
 
 #include <memory>
@@ -10,6 +8,7 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "generation.h"
 #include "motion_features.h"
 #include "skeleton.h"
 
@@ -92,17 +91,11 @@ class NativeModel {
 
   // pieces (B, L), lengths (B) -> (B, condition_width)
   Array<float> condition(const py::object& pieces, const py::object& lengths) {
-    return of_pieces(
-        pieces, lengths, sizes().condition_width,
-        [this](Workspace& workspace, const Executor& executor, const std::int32_t* ids, std::size_t count, float* out,
-               Error& error) { return model_.condition(workspace, executor, ids, count, out, error); });
+    return of_pieces(pieces, lengths, sizes().condition_width, &ReadingRequest::condition);
   }
 
   Array<float> text_embedding(const py::object& pieces, const py::object& lengths) {
-    return of_pieces(
-        pieces, lengths, sizes().embedding_width,
-        [this](Workspace& workspace, const Executor& executor, const std::int32_t* ids, std::size_t count, float* out,
-               Error& error) { return model_.embed_text(workspace, executor, ids, count, out, error); });
+    return of_pieces(pieces, lengths, sizes().embedding_width, &ReadingRequest::embedding);
   }
 
   // UTF-8 as it comes, through the core's own word pieces.
@@ -111,7 +104,11 @@ class NativeModel {
     Array<float> out({static_cast<py::ssize_t>(prompts.size()), static_cast<py::ssize_t>(width)});
     float* data = out.mutable_data();
     each(prompts.size(), 0, [&](std::size_t b, Workspace& workspace, const Executor& executor, Error& error) {
-      return model_.condition(workspace, executor, prompts[b].data(), prompts[b].size(), data + b * width, error);
+      ReadingRequest request;
+      request.text = prompts[b].data();
+      request.text_bytes = prompts[b].size();
+      request.condition = data + b * width;
+      return Reading().run(model_, workspace, executor, request, error);
     });
     return out;
   }
@@ -121,11 +118,9 @@ class NativeModel {
     const auto frames = contiguous<float>(features, 2, "motion_embedding: features must be (T, F) float32");
     check_width(frames, "motion_embedding");
     Array<float> out(static_cast<py::ssize_t>(sizes().embedding_width));
-    float* data = out.mutable_data();
-    each(1, 0, [&](std::size_t, Workspace& workspace, const Executor& executor, Error& error) {
-      return model_.embed_motion(workspace, executor, frames.data(), static_cast<std::size_t>(frames.shape(0)), data,
-                                 error);
-    });
+    ReadingRequest request;
+    request.embedding = out.mutable_data();
+    read_motion(frames, 0, request);
     return out;
   }
 
@@ -133,12 +128,11 @@ class NativeModel {
   Array<std::int64_t> encode(const py::object& features) {
     const auto frames = contiguous<float>(features, 2, "encode: features must be (T, F) float32");
     check_width(frames, "encode");
-    const std::size_t count = static_cast<std::size_t>(frames.shape(0));
-    Array<std::int64_t> out(static_cast<py::ssize_t>(count / kFramesPerToken));
-    std::int64_t* data = out.mutable_data();
-    each(1, count / kFramesPerToken, [&](std::size_t, Workspace& workspace, const Executor& executor, Error& error) {
-      return model_.encode(workspace, executor, frames.data(), count, data, error);
-    });
+    const std::size_t tokens = static_cast<std::size_t>(frames.shape(0)) / kFramesPerToken;
+    Array<std::int64_t> out(static_cast<py::ssize_t>(tokens));
+    ReadingRequest request;
+    request.ids = out.mutable_data();
+    read_motion(frames, tokens, request);
     return out;
   }
 
@@ -253,7 +247,7 @@ class NativeModel {
   const char* isa() const { return isa_name(model_.isa()); }
   std::size_t threads() const { return executor_.threads(); }
   std::size_t bytes() const { return model_.bytes(); }
-  std::size_t workspace_bytes() const { return Workspace::bytes(model_, {}); }
+  std::size_t workspace_bytes() const { return Workspace::bytes(model_, 0); }
 
  private:
   struct Place {
@@ -306,10 +300,8 @@ class NativeModel {
       }
     }
     auto made = std::make_unique<Place>();
-    WorkspaceOptions options;
-    options.max_tokens = max_tokens;
     made->max_tokens = std::max(max_tokens, sizes().max_tokens);
-    if (!made->workspace.create(model_, options, system_allocator(), error)) return nullptr;
+    if (!made->workspace.create(model_, max_tokens, system_allocator(), error)) return nullptr;
     return made;
   }
 
@@ -319,8 +311,17 @@ class NativeModel {
     free_.push_back(std::move(place));
   }
 
-  template <class Work>
-  Array<float> of_pieces(const py::object& pieces, const py::object& lengths, std::size_t width, Work&& work) {
+  void read_motion(const Array<float>& features, std::size_t max_tokens, ReadingRequest& request) {
+    request.features = features.data();
+    request.frames = static_cast<std::size_t>(features.shape(0));
+    each(1, max_tokens, [&](std::size_t, Workspace& workspace, const Executor& executor, Error& error) {
+      return Reading().run(model_, workspace, executor, request, error);
+    });
+  }
+
+  // What `wanted` points to for each text: `width` numbers.
+  Array<float> of_pieces(const py::object& pieces, const py::object& lengths, std::size_t width,
+                         float* ReadingRequest::* wanted) {
     const auto ids = contiguous<std::int64_t>(pieces, 2, "word pieces must be (B, L) int64");
     const auto counts = vector(lengths, ids.shape(0), "lengths must be (B,) int64");
     check_lengths(counts, ids.shape(1));
@@ -330,8 +331,11 @@ class NativeModel {
     float* data = out.mutable_data();
     each(static_cast<std::size_t>(ids.shape(0)), 0,
          [&](std::size_t b, Workspace& workspace, const Executor& executor, Error& error) {
-           return work(workspace, executor, narrow.data() + b * longest, static_cast<std::size_t>(counts.data()[b]),
-                       data + b * width, error);
+           ReadingRequest request;
+           request.pieces = narrow.data() + b * longest;
+           request.piece_count = static_cast<std::size_t>(counts.data()[b]);
+           request.*wanted = data + b * width;
+           return Reading().run(model_, workspace, executor, request, error);
          });
     return out;
   }

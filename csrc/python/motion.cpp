@@ -20,22 +20,6 @@ namespace {
 template <typename T>
 using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-// Memory laid out by an arena, and what lies in it.
-template <typename T>
-struct Placed {
-  template <typename... Options>
-  explicit Placed(const Options&... options) {
-    lf::Arena measure;
-    value.lay_out(measure, options...);
-    memory = lf::Buffer<unsigned char>(measure.used(), lf::system_allocator());
-    lf::Arena arena(memory.data(), memory.size());
-    value.lay_out(arena, options...);
-  }
-
-  T value;
-  lf::Buffer<unsigned char> memory;
-};
-
 const lf::Skeleton& skeleton_of_joints(py::ssize_t joints) {
   if (joints == 22) return lf::kHumanML3D;
   if (joints == 21) return lf::kKit;
@@ -100,7 +84,7 @@ py::tuple local_rotations(const Array<float>& joints, bool bases) {
   lf::RestPose rest;
   {
     py::gil_scoped_release release;
-    Placed<lf::RotationScratch> scratch(frames);
+    lf::Placed<lf::RotationScratch> scratch(lf::system_allocator(), frames);
     rest = lf::measured_rest(joints.data(), frames, hierarchy);
     lf::local_rotations(joints.data(), frames, 0, hierarchy, rest, scratch.value, out);
   }
@@ -120,7 +104,9 @@ class Stream {
  public:
   Stream(py::ssize_t width, const std::string& coordinates, float units, std::size_t max_tokens, std::size_t frames,
          bool in_place)
-      : options_(options(width, coordinates, units, frames, in_place)), stream_(options_), scratch_(max_tokens) {}
+      : options_(options(width, coordinates, units, frames, in_place)),
+        stream_(lf::system_allocator(), options_),
+        scratch_(lf::system_allocator(), max_tokens) {}
 
   void append(const Array<std::int64_t>& tokens, const Array<float>& features, std::size_t overlap, std::size_t blend) {
     const std::size_t count = tokens.size();
@@ -179,8 +165,8 @@ class Stream {
   }
 
   lf::StreamOptions options_;
-  Placed<lf::Stream> stream_;
-  Placed<lf::SegmentScratch> scratch_;
+  lf::Placed<lf::Stream> stream_;
+  lf::Placed<lf::SegmentScratch> scratch_;
 };
 
 }  // namespace

@@ -17,8 +17,8 @@
 #include "../cuda/generator.h"
 #include "../cuda/linear.h"
 #include "../cuda/runtime.h"
+#include "generation.h"
 #include "lamp_fast_cuda.h"
-#include "model.h"
 #include "motion_features.h"
 #include "tiny_model.h"
 

@@ -3,10 +3,24 @@
 #include <vector>
 
 #include "expect.h"
-#include "model.h"
+#include "generation.h"
 #include "tiny_model.h"
 
 namespace {
+
+lf::ReadingRequest text(const char* words) {
+  lf::ReadingRequest request;
+  request.text = words;
+  request.text_bytes = std::strlen(words);
+  return request;
+}
+
+lf::ReadingRequest frames(const std::vector<float>& features, std::size_t count) {
+  lf::ReadingRequest request;
+  request.features = features.data();
+  request.frames = count;
+  return request;
+}
 
 // The features of a piece of a longer motion are those that the decoder gives in the middle of repeated tokens.
 void edges_are_decoded_and_left_out() {
@@ -17,8 +31,8 @@ void edges_are_decoded_and_left_out() {
   const lf::Executor executor;
   const std::size_t width = model.sizes().features, most = model.sizes().max_tokens;
   lf::Workspace workspace, small;
-  expect(workspace.create(model, {most + 4}, lf::system_allocator(), error), "a workspace with room for edges");
-  expect(small.create(model, {}, lf::system_allocator(), error), "a workspace");
+  expect(workspace.create(model, most + 4, lf::system_allocator(), error), "a workspace with room for edges");
+  expect(small.create(model, 0, lf::system_allocator(), error), "a workspace");
   lf::GenerationRequest request;
   request.text = "a person walks";
   request.text_bytes = std::strlen(request.text);
@@ -68,7 +82,7 @@ void a_loaded_model_needs_no_file() {
   std::vector<std::int64_t> ids[2];
   for (const lf::Model* each : {&model, &kept}) {
     lf::Workspace workspace;
-    expect(workspace.create(*each, {}, lf::system_allocator(), error), error.text);
+    expect(workspace.create(*each, 0, lf::system_allocator(), error), error.text);
     lf::GenerationRequest request;
     request.text = prompt;
     request.text_bytes = sizeof prompt - 1;
@@ -82,13 +96,15 @@ void a_loaded_model_needs_no_file() {
     std::size_t tokens = 0;
     expect(each->length(workspace, executor, generation.condition(), tokens, error), error.text);
     std::vector<float> embeddings(2 * each->sizes().embedding_width);
-    expect(each->embed_text(workspace, executor, prompt, sizeof prompt - 1, embeddings.data(), error), error.text);
-    expect(each->embed_motion(workspace, executor, motion.data(), 12, embeddings.data() + each->sizes().embedding_width,
-                              error),
-           error.text);
-    result.insert(result.end(), embeddings.begin(), embeddings.end());
     ids[each == &kept].assign(3, static_cast<std::int64_t>(tokens));
-    expect(each->encode(workspace, executor, motion.data(), 8, ids[each == &kept].data(), error), error.text);
+    lf::ReadingRequest words = text(prompt), moves = frames(motion, 12), codes = frames(motion, 8);
+    words.embedding = embeddings.data();
+    moves.embedding = embeddings.data() + each->sizes().embedding_width;
+    codes.ids = ids[each == &kept].data();
+    for (const lf::ReadingRequest& reading : {words, moves, codes}) {
+      expect(lf::Reading().run(*each, workspace, executor, reading, error), error.text);
+    }
+    result.insert(result.end(), embeddings.begin(), embeddings.end());
   }
   expect(results[0] == results[1] && ids[0] == ids[1], "the same without the file");
 }
@@ -103,13 +119,11 @@ void a_model_that_reads_no_motions_embeds_nothing() {
   lf::Workspace workspace;
   lf::Error error;
   expect(model.read(file.data(), file.size(), lf::Precision::f32, lf::system_allocator(), error), error.text);
-  expect(workspace.create(model, {}, lf::system_allocator(), error), error.text);
+  expect(workspace.create(model, 0, lf::system_allocator(), error), error.text);
   const std::vector<float> features(8 * model.sizes().features);
-  for (const bool text : {true, false}) {
+  for (const lf::ReadingRequest& request : {text("a person"), frames(features, 8)}) {
     lf::Error refused;
-    expect(!(text ? model.embed_text(workspace, executor, "a person", 8, nullptr, refused)
-                  : model.embed_motion(workspace, executor, features.data(), 8, nullptr, refused)),
-           "no embedding");
+    expect(!lf::Reading().run(model, workspace, executor, request, refused), "no embedding");
     expect(refused.status == lf::status::unsupported, "what is missing is said");
   }
 }

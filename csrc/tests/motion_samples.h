@@ -47,24 +47,4 @@ inline std::vector<std::int64_t> token_row(std::size_t tokens, std::int64_t firs
   return ids;
 }
 
-// Memory laid out by an arena, and what lies in it.
-template <typename T>
-class Placed {
- public:
-  template <typename... Options>
-  explicit Placed(const Options&... options) {
-    Arena measure;
-    value.lay_out(measure, options...);
-    memory_.resize(measure.used() + kAlignment);
-    const std::size_t skip = (kAlignment - reinterpret_cast<std::uintptr_t>(memory_.data()) % kAlignment) % kAlignment;
-    Arena arena(memory_.data() + skip, measure.used());
-    value.lay_out(arena, options...);
-  }
-
-  T value;
-
- private:
-  std::vector<unsigned char> memory_;
-};
-
 }  // namespace lf

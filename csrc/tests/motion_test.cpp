@@ -28,7 +28,7 @@ std::vector<float> joints_of(const std::vector<float>& features, const lf::Skele
 std::vector<float> rotations_of(const std::vector<float>& joints, const lf::Hierarchy& hierarchy,
                                 const lf::RestPose& rest) {
   const std::size_t frames = joints.size() / (3 * hierarchy.skeleton->joints);
-  lf::Placed<lf::RotationScratch> scratch(frames);
+  lf::Placed<lf::RotationScratch> scratch(lf::system_allocator(), frames);
   std::vector<float> rotations(frames * 4 * hierarchy.nodes);
   lf::local_rotations(joints.data(), frames, 0, hierarchy, rest, scratch.value, rotations.data());
   return rotations;

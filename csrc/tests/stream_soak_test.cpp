@@ -36,14 +36,14 @@ int main() {
   options.frames = 64;
   options.in_place = true;
   options.resume_seconds = 0;  // nothing is mixed with the pose that was held
-  lf::Placed<lf::Stream> placed(options);
+  lf::Placed<lf::Stream> placed(lf::system_allocator(), options);
   lf::Stream& stream = placed.value;
   // What a pose of each segment is, from a stream of its own.
   std::vector<std::vector<float>> features(100), expected(100);
-  lf::Placed<lf::SegmentScratch> scratch(kTokens);
+  lf::Placed<lf::SegmentScratch> scratch(lf::system_allocator(), kTokens);
   const std::vector<std::int64_t> tokens = lf::token_row(kTokens);
   for (std::uint64_t segment = 0; segment < 100; ++segment) {
-    lf::Placed<lf::Stream> alone(options);
+    lf::Placed<lf::Stream> alone(lf::system_allocator(), options);
     lf::Error error;
     features[segment] = still(segment);
     alone.value.append({tokens.data(), features[segment].data(), kTokens, 0, 0}, scratch.value, error);

@@ -30,7 +30,7 @@ struct Sample {
 
 struct Character {
   explicit Character(const lf::StreamOptions& options = {}, std::size_t tokens = 49)
-      : stream(options), scratch(tokens) {}
+      : stream(lf::system_allocator(), options), scratch(lf::system_allocator(), tokens) {}
 
   bool append(const std::vector<float>& features, std::size_t overlap = 0, std::size_t blend = 8,
               std::int64_t first = 0) {
