@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .operands import interprets_bfloat16, unit_stride
+
 
 class Tile(NamedTuple):
     """What one program makes, rows x outputs, and how: inputs at a time, warps, tiles in flight."""
@@ -188,7 +190,7 @@ def conv1d_triton(
         out = x.new_empty(batch, t, outputs)
     if out.numel() == 0:
         return out
-    weight = inner_contiguous(weight)
+    weight = unit_stride(weight)
     tile = choose_tile(x, batch * t, outputs)
     with torch.cuda.device_of(x):
         conv1d_kernel[(programs(batch * t, outputs, tile),)](
@@ -216,13 +218,3 @@ def conv1d_triton(
             enable_fp_fusion=True,
         )
     return out
-
-
-def inner_contiguous(weight: Tensor) -> Tensor:
-    """The weight, copied only where the inputs of an output do not lie side by side."""
-    return weight.detach() if weight.stride(-1) == 1 else weight.detach().contiguous()
-
-
-def interprets_bfloat16(x: Tensor) -> bool:
-    """The interpreter, the only one to see tensors of the CPU, reads bfloat16 as integers."""
-    return x.device.type == "cpu" and x.dtype == torch.bfloat16

@@ -11,7 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .conv1d_triton import BUSY, conv1d_triton, convolve, inner_contiguous, interprets_bfloat16, locate, relu
+from .conv1d_triton import BUSY, conv1d_triton, convolve, locate, relu
+from .operands import interprets_bfloat16, unit_stride
 
 # Beyond this the sums of a tile do not fit into registers.
 MAX_WIDTH = 256
@@ -102,7 +103,7 @@ def conv_residual_triton(
         out = x.new_empty(batch, t, width)
     if out.numel() == 0:
         return out
-    conv_weight, out_weight = inner_contiguous(conv_weight), inner_contiguous(out_weight)
+    conv_weight, out_weight = unit_stride(conv_weight), unit_stride(out_weight)
     block_m = choose_rows(batch * t)
     # A power of two that divides the width needs no mask at its end.
     block_h = max(16, min(64, width & -width))

@@ -7,7 +7,7 @@ from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
-from .linear_triton import unit_stride
+from .operands import unit_stride
 
 
 @triton.jit

@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .operands import unit_stride
+
 
 @triton.jit
 def int8_linear_kernel(
@@ -86,8 +88,7 @@ def int8_linear_triton(
         out = torch.empty(m, out_features, dtype=dtype, device=x.device)
     if out.numel() == 0:
         return out
-    if x.stride(1) != 1:
-        x = x.contiguous()
+    x = unit_stride(x)
     block_in = 128 if in_features > 64 else 64
     tiles = _tiles(m, out_features)
     with torch.cuda.device_of(x):

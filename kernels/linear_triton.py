@@ -47,12 +47,6 @@ def linear_tile(x: Tensor, weight: Tensor, m: int, whole: bool) -> dict[str, int
     }
 
 
-def unit_stride(x: Tensor) -> Tensor:
-    """x without gradient, its last dimension contiguous."""
-    x = x.detach()
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
 @triton.jit
 def row_starts(source, rows, stride):
     return source + rows.to(tl.int64)[:, None] * stride

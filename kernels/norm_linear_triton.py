@@ -7,13 +7,8 @@ from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
-from .linear_triton import (
-    linear_tile,
-    load_rows,
-    streamed_product,
-    unit_stride,
-    whole_product,
-)
+from .linear_triton import linear_tile, load_rows, streamed_product, whole_product
+from .operands import interprets_bfloat16, unit_stride
 
 
 @triton.jit
@@ -189,7 +184,7 @@ def norm_linear_triton(
             weight.stride(0),
             IN=i,
             ACTIVATION=activation,
-            UPCAST=x.device.type == "cpu" and x.dtype == torch.bfloat16,
+            UPCAST=interprets_bfloat16(x),
             **tile,
             PDL=pdl,
             launch_pdl=pdl,

@@ -9,6 +9,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
 from .norm_linear_triton import norm_linear_triton
+from .operands import interprets_bfloat16
 from .sequence_attention_triton import WHOLE_TOKENS, attend, sequence_attention_triton
 
 # Every program reads x and its part of the weights from L2; for more of them that takes longer than to write q, k and v
@@ -156,8 +157,7 @@ def qkv_attention_triton(
             float(eps),
             dim**-0.5,
             MODE=mode,
-            # The interpreter, the only one to see tensors of the CPU, reads bfloat16 as integers.
-            UPCAST=x.device.type == "cpu" and x.dtype == torch.bfloat16,
+            UPCAST=interprets_bfloat16(x),
             PDL=pdl,
             DIM=dim,
             BLOCK_L=block_l,

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .operands import unit_stride
 from .quantize_rows import SMALLEST_SCALE
 
 _SMALLEST_SCALE = tl.constexpr(SMALLEST_SCALE)
@@ -45,9 +46,7 @@ def quantize_rows_triton(x: Tensor, out: tuple[Tensor, Tensor] | None = None) ->
         out = torch.empty(m, width, dtype=torch.int8, device=x.device), torch.empty(m, device=x.device)
     if m == 0:
         return out
-    x = x.detach()
-    if x.stride(1) != 1:
-        x = x.contiguous()
+    x = unit_stride(x)
     block_width = triton.next_power_of_2(width)
     # Few rows go to a program each; many rows by as many as make sixteen numbers a thread.
     block_m = 1 if m <= 1024 else max(1, 2048 // block_width)

@@ -7,6 +7,7 @@ from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
+from .operands import interprets_bfloat16, unit_stride
 
 WHOLE_TOKENS = 64
 
@@ -147,7 +148,7 @@ def sequence_attention_triton(
         out = torch.empty(batch, m, heads, dim, dtype=q.dtype, device=q.device)
     if out.numel() == 0:
         return out.transpose(1, 2)
-    q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q.detach(), k.detach(), v.detach()))
+    q, k, v = map(unit_stride, (q, k, v))
     # Products of float32 keep their operands in registers: small tiles for many warps; a short sequence takes several.
     tile, num_warps = (32, 8) if q.dtype == torch.float32 else (WHOLE_TOKENS, 4)
     block_m = min(tile, max(16, triton.next_power_of_2(m)))
@@ -168,8 +169,7 @@ def sequence_attention_triton(
             *v.stride()[:3],
             MODE=mode,
             PADDED_QUERIES=padded_queries and lengths is not None,
-            # The interpreter, the only one to see tensors of the CPU, reads bfloat16 as integers.
-            UPCAST=q.device.type == "cpu" and q.dtype == torch.bfloat16,
+            UPCAST=interprets_bfloat16(q),
             PDL=pdl,
             WHOLE=n <= block_n,
             DIM=dim,

@@ -5,7 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .conv1d_triton import choose_tile, convolve, inner_contiguous, interprets_bfloat16, locate, programs
+from .conv1d_triton import choose_tile, convolve, locate, programs
+from .operands import interprets_bfloat16, unit_stride
 
 
 @triton.jit(do_not_specialize=["B", "T"], do_not_specialize_on_alignment=["lengths"])
@@ -59,7 +60,7 @@ def upsample_conv_triton(
         out = x.new_empty(batch, 2 * t, outputs)
     if out.numel() == 0:
         return out
-    weight = inner_contiguous(weight)
+    weight = unit_stride(weight)
     tile = choose_tile(x, 2 * batch * t, outputs)
     with torch.cuda.device_of(x):
         upsample_conv_kernel[(2 * programs(batch * t, outputs, tile),)](
