@@ -25,9 +25,8 @@ from lamp_fast.backend import use_backend
 from lamp_fast.engine import LampEngine
 from lamp_fast.kernels.decode_step import decode_step_ref
 from lamp_fast.kernels.philox import philox_uniform_ref
-from lamp_fast.models.decoding import DecodingOptions, generate
+from lamp_fast.models.decoding import DecodingOptions, generate, masked_counts
 from lamp_fast.models.lamp import Lamp
-from lamp_fast.models.masking import cosine_schedule, masked_count
 from lamp_fast.models.quantization import Numbers
 from lamp_fast.reference import masked_transformer, vq
 
@@ -166,9 +165,7 @@ class CompiledGraph:
         self.lengths = torch.full((2 * batch,), n, device=device)
         self.unconditional = torch.arange(2 * batch, device=device) >= batch
         self.noise, self.nobody = noise_of(lamp, batch, steps), torch.zeros(batch, dtype=torch.int64, device=device)
-        share = cosine_schedule(torch.linspace(0, 1, steps)).to(device)
-        counts = masked_count(share[:, None], torch.full((batch,), n, device=device)).long()
-        self.counts = torch.cat((counts[1:], torch.zeros_like(counts[:1])))
+        self.counts = masked_counts(torch.full((batch,), n, device=device), steps).T[1:].contiguous()
 
         self.step = torch.compile(self._step, fullgraph=True, dynamic=False)
         self.decode = torch.compile(self.lamp.tokenizer.decode, fullgraph=True, dynamic=False)

@@ -25,11 +25,10 @@ from ..models.decoding import (
     initial_ids,
     masked_counts,
     num_tokens,
-    row_samples,
 )
 from ..models.lamp import Lamp
 from ..models.quantization import Numbers
-from ..models.seeding import row_seeds
+from ..models.seeding import row_samples, row_seeds
 from .decoder import FusedDecoder
 from .generator import FusedGenerator
 from .layers import Precision

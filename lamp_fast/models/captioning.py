@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .. import ops
 from ..errors import LampError
+from ..kernels.decode_step import gumbel
 from .language_motion import LanguageMotionModel
-from .seeding import row_seeds
+from .seeding import row_samples, row_seeds
 from .text import DEC, PAD, START, UNKNOWN, TextTokenizer
 
 # Motion tokens count the steps of the same noise from 0: a caption never shares a number with them.
@@ -187,7 +188,7 @@ def _sampler(
     """Gumbel-max over the likeliest words, with noise that is a function of (seed, sample, step, word)."""
     batch, vocabulary = scores.shape
     seeds = row_seeds(seed, batch, scores.device)
-    samples = torch.arange(batch, device=scores.device) if samples is None else samples.to(scores.device)
+    samples = row_samples(samples, batch, scores.device)
 
     def choose(log_probs: Tensor, step: int) -> Tensor:
         log_probs = (log_probs / options.temperature).log_softmax(-1)
@@ -195,7 +196,7 @@ def _sampler(
         before = ordered.exp().cumsum(-1) - ordered.exp()
         unlikely = torch.zeros_like(log_probs, dtype=torch.bool).scatter(1, order, before >= options.top_p)
         uniform = ops.philox_uniform(seeds, samples, FIRST_STEP + step, 1, vocabulary)[:, 0]
-        return log_probs.masked_fill(unlikely, -torch.inf).sub((-uniform.log()).log()).argmax(-1)
+        return log_probs.masked_fill(unlikely, -torch.inf).add(gumbel(uniform)).argmax(-1)
 
     return choose
 

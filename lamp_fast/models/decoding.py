@@ -15,7 +15,7 @@ from ..errors import LampError
 from ..kernels.decode_step import KEPT
 from .generator import MotionGenerator
 from .masking import masked_count
-from .seeding import row_seeds
+from .seeding import row_samples, row_seeds
 
 MASK_FREE_SHARE = 0.16  # released MaskTransformer.edit without a mask
 
@@ -208,14 +208,6 @@ def _checked(model: MotionGenerator, condition: Tensor, lengths: Tensor | list[i
     _check_shape("condition", condition, (batch, model.config.condition_dim))
     _check_shape("lengths", lengths, (batch,))
     return lengths
-
-
-def row_samples(samples: Tensor | None, batch: int, device: torch.device) -> Tensor:
-    """(B,) int64 on `device`, by default 0..B-1; raises LampError for another shape."""
-    if samples is None:
-        return torch.arange(batch, device=device)
-    _check_shape("samples", samples, (batch,))
-    return samples.to(device, non_blocking=True)
 
 
 def masked_counts(wanted: Tensor, steps: int) -> Tensor:

@@ -6,14 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import ops
 from ..config import LengthConfig
 from ..errors import LampError
-from ..kernels.decode_step import gumbel
-from .seeding import row_seeds
-
-# Decoding counts its steps from 0: the last counter value keeps this draw apart from them.
-_NOISE_STEP = 2**32 - 1
 
 
 class LengthPredictor(nn.Module):
@@ -51,16 +45,3 @@ class LengthPredictor(nn.Module):
     def predict(self, condition: Tensor) -> Tensor:
         """condition (B,C) -> the most likely lengths (B,) int64, in tokens."""
         return self(condition).argmax(dim=-1) + 1
-
-    @torch.no_grad()
-    def sample(self, condition: Tensor, seed: int | Tensor = 0, samples: Tensor | None = None) -> Tensor:
-        """condition (B,C) -> drawn lengths (B,) int64; seed and samples as `decoding.generate` takes them.
-
-        Equal (seed, sample) and condition give equal lengths, whatever else is in the batch.
-        """
-        logits = self(condition).float()
-        seeds = row_seeds(seed, len(logits), logits.device)
-        if samples is None:
-            samples = torch.arange(len(logits), device=logits.device)
-        noise = ops.philox_uniform(seeds, samples, _NOISE_STEP, 1, self.config.max_tokens)[:, 0]
-        return (logits + gumbel(noise)).argmax(dim=-1) + 1

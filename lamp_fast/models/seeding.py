@@ -1,4 +1,4 @@
-"""Seeds as the noise of `ops.philox_uniform` takes them: one 64-bit key for each row of a batch."""
+"""Seeds and samples as the noise of `ops.philox_uniform` takes them: a key and a number for each row of a batch."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def row_seeds(seed: int | Tensor, batch: int, device: torch.device) -> Tensor:
     if not isinstance(seed, int) or not -(2**63) <= seed < 2**64:
         raise LampError(f"seed is {seed!r}, expected a whole number of at most 64 bits")
     return torch.full((batch,), seed - 2**64 if seed >= 2**63 else seed, dtype=torch.int64, device=device)
+
+
+def row_samples(samples: Tensor | None, batch: int, device: torch.device) -> Tensor:
+    """(B,) int64 on `device`, by default 0..B-1, which tells rows of one seed apart. LampError for another shape."""
+    if samples is None:
+        return torch.arange(batch, device=device)
+    if samples.shape != (batch,):
+        raise LampError(f"samples has shape {tuple(samples.shape)}, expected {(batch,)}")
+    return samples.to(device, non_blocking=True)

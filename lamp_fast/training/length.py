@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import LengthConfig
@@ -37,12 +36,12 @@ class LengthObjective(Objective):
         return {"condition": condition, "lengths": self._lengths(clips)}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return {"total": F.cross_entropy(self.model(batch["condition"]), batch["lengths"] - 1)}
+        return {"total": self.model.loss(batch["condition"], batch["lengths"])}
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Mean distance of the most likely length from the true one, in tokens."""
         device = next(self.model.parameters()).device
         condition = torch.stack([self.conditions[clip.texts[0]][0] for clip in self.validation]).to(device)
-        predicted = self.model(condition).argmax(-1).cpu() + 1
+        predicted = self.model.predict(condition).cpu()
         return {"error_tokens": float((predicted - self._lengths(self.validation)).abs().float().mean())}

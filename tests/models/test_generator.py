@@ -207,7 +207,7 @@ def test_nothing_waits_for_the_device(small_generator):
         result = model.loss(ids, condition, ids[:, 0], masked_fraction_of=masked_fraction_of)
         result.loss.backward()
     predictor = LengthPredictor(LengthConfig(condition_dim=condition.shape[1], max_tokens=9)).to("meta")
-    assert predictor.sample(condition, seed=3).shape == predictor.predict(condition).shape == (3,)
+    assert predictor.predict(condition).shape == (3,)
 
 
 def test_bfloat16_autocast_trains(small_generator):
@@ -228,23 +228,8 @@ def test_length_predictor():
     assert logits.shape == (63, 9)
     assert torch.equal(predictor.predict(condition), logits.argmax(dim=-1) + 1)
 
-    drawn = predictor.sample(condition, seed=5)
-    assert drawn.min() >= 1 and drawn.max() <= 9 and len(drawn.unique()) > 1
-    alone = predictor.sample(condition[40:41], seed=5, samples=torch.tensor([40]))
-    assert torch.equal(alone, drawn[40:41])
-    assert not torch.equal(predictor.sample(condition, seed=6), drawn)
-
-    expected = torch.nn.functional.cross_entropy(logits, drawn - 1)
-    torch.testing.assert_close(predictor.loss(condition, drawn), expected)
+    lengths = torch.arange(63) % 9 + 1
+    expected = torch.nn.functional.cross_entropy(logits, lengths - 1)
+    torch.testing.assert_close(predictor.loss(condition, lengths), expected)
     with pytest.raises(LampError, match="expected"):
         predictor(torch.randn(3, 21))
-
-
-def test_length_samples_follow_the_probabilities():
-    torch.manual_seed(0)
-    predictor = LengthPredictor(LengthConfig(condition_dim=4, hidden_size=8, max_tokens=5)).eval()
-    condition = torch.randn(1, 4)
-    drawn = predictor.sample(condition.expand(20_000, 4), seed=1)
-    share = torch.bincount(drawn - 1, minlength=5) / 20_000
-    # Standard deviation of a share of 20,000 draws is at most 0.0036.
-    torch.testing.assert_close(share, predictor(condition).softmax(dim=-1)[0], atol=0.012, rtol=0)
