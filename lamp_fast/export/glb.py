@@ -15,6 +15,7 @@ import numpy as np
 from .. import __version__
 from ..files import new_file
 from ..motion.animation import Animation
+from ..motion.feet import runs
 from ..readers.gltf import BINARY_CHUNK, JSON_CHUNK
 from .motion import Motion
 from .stick_body import rest_joints, stick_body
@@ -118,13 +119,11 @@ def add_animation(buffer: Buffer, animation: Animation, nodes: list[int], name: 
 def about(motion: Motion) -> dict:
     """What a GLB tells beside: prompt, seed, and for each foot joint its contacts as [start, end] in seconds."""
     feet = [motion.skeleton.joint_names[j] for j in (*motion.skeleton.left_foot, *motion.skeleton.right_foot)]
-    contacts = {name: _spans(down, motion.fps) for name, down in zip(feet, np.asarray(motion.contacts).T)}
+    contacts = {
+        name: [[round(float(frame) / motion.fps, 6) for frame in run] for run in runs(down)]
+        for name, down in zip(feet, np.asarray(motion.contacts).T)
+    }
     return {"prompt": motion.prompt, "seed": motion.seed, "contacts": contacts}
-
-
-def _spans(down: np.ndarray, fps: float) -> list[list[float]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], down.astype(int), [0]])))
-    return [[round(float(start) / fps, 6), round(float(end) / fps, 6)] for start, end in edges.reshape(-1, 2)]
 
 
 def write_document(path: str | os.PathLike, document: dict, data: bytes) -> None:

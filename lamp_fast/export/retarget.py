@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import LampError
 from ..motion.animation import Animation, animate
-from ..motion.heading import headings
+from ..motion.heading import headings, yaw_quaternions
 from ..motion.rotations import qcontinuous, qinv, qmul, qrot, quaternion_to_matrix, slerp
 from ..motion.skeleton import HUMANML3D, Skeleton
 from .bvh import write_bvh
@@ -106,10 +106,8 @@ def _on_still_root(animation: Animation, place: np.ndarray) -> Animation:
 def _with_root_motion(animation: Animation, motion: Motion) -> Animation:
     """The same places of all joints from the pelvis on, the root below it on the ground and turned with the heading."""
     yaw = headings(motion.joints, motion.skeleton)
-    zero = np.zeros_like(yaw)
-    heading = np.stack([np.cos(yaw / 2), zero, np.sin(yaw / 2), zero], axis=1)
     turns, pelvis = world_turns(animation), animation.joints[:, 1]
-    root, turn = pelvis * [1, 0, 1], qmul(heading, turns[:, 0])
+    root, turn = pelvis * [1, 0, 1], qmul(yaw_quaternions(yaw), turns[:, 0])
     rotations = animation.rotations.copy()
     rotations[:, 0], rotations[:, 1] = turn, qmul(qinv(turn), turns[:, 1])
     return replace(animation, rotations=qcontinuous(rotations), root=root, pelvis=qrot(qinv(turn), pelvis - root))
@@ -118,11 +116,7 @@ def _with_root_motion(animation: Animation, motion: Motion) -> Animation:
 def _turns(joints: np.ndarray, skeleton: Skeleton, fps: float) -> dict[str, np.ndarray]:
     """World rotation (T, 4) of each of our joints, from the T-pose."""
     ours = animate(joints, skeleton, fps)
-    world: list[np.ndarray] = []
-    for joint, parent in enumerate(ours.parents):
-        local = ours.rotations[:, joint]
-        world.append(local if parent < 0 else qmul(world[parent], local))
-    return dict(zip(ours.names, world))
+    return dict(zip(ours.names, world_turns(ours).swapaxes(0, 1)))
 
 
 def _world_turns(motion: Motion, target: Target) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..motion.skeleton import HUMANML3D
 from ..readers.bodies import JOINTS, NO_TOES, BodyMap
 from ..readers.bvh import BvhFile, open_bvh
 from ..readers.gltf import GltfFile, open_gltf
-from ..readers.hierarchy import END_SITE, Hierarchy, about_axis
+from ..readers.hierarchy import END_SITE, Hierarchy, about_axis, with_ancestors
 from ..readers.motion import find_body
 
 UPRIGHT = 0.8  # cosine of how far spine, thighs and shins may lean in a pose that stands
@@ -190,7 +190,7 @@ def _skeleton(file: GltfFile) -> list[int]:
     with file.reading("skins"):
         skins = file.document.get("skins") or []
         joints = max((skin["joints"] for skin in skins), key=len, default=[])
-        needed = nodes.with_ancestors([nodes.place[joint] for joint in joints])
+        needed = with_ancestors([nodes.place[joint] for joint in joints], nodes.parents)
     if not needed:
         raise LampError(f"{file.path} has no skin, so nothing tells which of its nodes are a skeleton")
     roots = [i for i in needed if nodes.parents[i] < 0]

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from ..files import new_file
-from ..motion.heading import headings
+from ..motion.heading import headings, yaw_quaternions
 from .coordinates import Coordinates
 from .motion import Motion
 
@@ -23,8 +23,7 @@ def write_trajectory(path: str | os.PathLike, motion: Motion, coordinates: Coord
     positive to the left, without jumps. Raises `LampError` for a path that cannot be written.
     """
     yaw = headings(motion.joints, motion.skeleton)
-    zero = np.zeros_like(yaw)
-    turn = coordinates.quaternions(np.stack([np.cos(yaw / 2), zero, np.sin(yaw / 2), zero], axis=1))
+    turn = coordinates.quaternions(yaw_quaternions(yaw))
     values = np.concatenate([coordinates.positions(motion.root), turn, np.degrees(yaw)[:, None]], axis=1)
     with new_file(path) as file, open(file, "w", newline="", encoding="ascii") as stream:
         writer = csv.writer(stream, lineterminator="\n")

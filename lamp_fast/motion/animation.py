@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import LampError
+from .heading import yaw_quaternions
 from .kinematics import forward_kinematics, hierarchy_with_bases, local_rotations
 from .resample import resample_joints, resample_rotations
 from .rotations import qcontinuous, qinv, qmul, qrot
@@ -76,8 +77,7 @@ class Animation:
 
         yaw: (T,) radians, as `heading.headings` tells them. What was joint 0 keeps height and tilt.
         """
-        zero = np.zeros_like(yaw)
-        turn = np.stack([np.cos(yaw / 2), zero, np.sin(yaw / 2), zero], axis=1)
+        turn = yaw_quaternions(yaw)
         ground = self.root * [1, 0, 1]
         rotations = np.concatenate([turn[:, None], self.rotations], axis=1)
         rotations[:, 1] = qmul(qinv(turn), self.rotations[:, 0])

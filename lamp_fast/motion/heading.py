@@ -18,6 +18,12 @@ def headings(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
 
 
+def yaw_quaternions(yaw: np.ndarray) -> np.ndarray:
+    """Unit quaternions (..., 4) w, x, y, z of turns about +Y by angles (...) in radians."""
+    zero = np.zeros_like(yaw)
+    return np.stack([np.cos(yaw / 2), zero, np.sin(yaw / 2), zero], axis=-1)
+
+
 def turned(points: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     """Points (..., 3) turned about +Y by angles (...) in radians."""
     cos, sin = np.cos(yaw), np.sin(yaw)

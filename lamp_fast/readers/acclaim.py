@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LampError
-from .hierarchy import Hierarchy, about_axis
+from .hierarchy import Hierarchy, about_axis, with_ancestors
 from .text import MAX_JOINTS, check_size, numbers, open_lines
 
 BLOCK = 1024
@@ -103,7 +103,7 @@ class AcclaimFile:
             yield number, rows
 
     def positions(self, points: Sequence[int]) -> Iterator[np.ndarray]:
-        needed = self.hierarchy.with_ancestors(points)
+        needed = with_ancestors(points, self.hierarchy.parents)
         starts = np.cumsum([0, *(len(bone.freedoms) for bone in self.bones)])
         unit = self._angle_unit()
         for values in self.values():

@@ -11,12 +11,11 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import LampError
-from .hierarchy import END_SITE, Hierarchy, about_axis
+from .hierarchy import END_SITE, Hierarchy, about_axis, with_ancestors
 from .text import MAX_JOINTS, check_size, numbers, open_lines
 
 BLOCK = 1024
 COLLAPSED = 0.1  # of its offset: a joint that its position channels bring nearer to its parent than that
-MAX_CHANNELS = 6 * MAX_JOINTS
 
 
 @dataclass
@@ -122,7 +121,7 @@ class BvhFile:
         return not any(turns)
 
     def positions(self, points: Sequence[int]) -> Iterator[np.ndarray]:
-        needed = self.hierarchy.with_ancestors(points)
+        needed = with_ancestors(points, self.parents)
         for values in self.values():
             places, turns = self._place(values, needed)
             yield np.stack([places[point] for point in points], axis=1)

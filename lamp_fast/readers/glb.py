@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import LampError
 from .bvh import frame_rate
 from .gltf import AT_REST, GltfFile, at_rest, compose, open_gltf
-from .hierarchy import Hierarchy
+from .hierarchy import Hierarchy, with_ancestors
 from .keyframes import INTERPOLATIONS, sample
 from .text import MAX_JOINTS, check_size
 
@@ -54,7 +54,7 @@ class GlbFile:
         nodes = self.file.nodes
         with self.file.reading("skins"):
             joints = {nodes.place[joint] for skin in self.file.document.get("skins", []) for joint in skin["joints"]}
-        kept = nodes.with_ancestors(sorted(joints)) if joints else list(range(len(nodes.names)))
+        kept = with_ancestors(sorted(joints), nodes.parents) if joints else list(range(len(nodes.names)))
         if len(kept) > MAX_JOINTS:
             raise LampError(f"{self.file.path} has more than {MAX_JOINTS} joints, expected a human skeleton")
         return kept
@@ -71,7 +71,7 @@ class GlbFile:
 
     def positions(self, points: Sequence[int]) -> Iterator[np.ndarray]:
         nodes, wanted = self.file.nodes, [self.nodes[point] for point in points]
-        needed = nodes.with_ancestors(wanted)
+        needed = with_ancestors(wanted, nodes.parents)
         for first in range(0, self.num_frames, BLOCK):
             times = self.start + np.arange(first, min(first + BLOCK, self.num_frames)) / self.fps
             world: dict[int, np.ndarray] = {}

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,15 +151,6 @@ class Nodes:
     def place(self) -> dict[int, int]:
         """Where each entry of the document is in this order."""
         return {number: i for i, number in enumerate(self.numbers)}
-
-    def with_ancestors(self, nodes: Sequence[int]) -> list[int]:
-        """The given nodes, in this order, and everything they hang on."""
-        needed: set[int] = set()
-        for i in nodes:
-            while i >= 0 and i not in needed:
-                needed.add(i)
-                i = self.parents[i]
-        return sorted(needed)
 
 
 def open_gltf(path: str | os.PathLike) -> GltfFile:

@@ -53,14 +53,15 @@ class Hierarchy:
             lines.append(line)
         return max(set.intersection(*lines), default=None)  # parents come first
 
-    def with_ancestors(self, points: Sequence[int]) -> list[int]:
-        """The given points and everything they hang on, parents first."""
-        needed: set[int] = set()
-        for point in points:
-            while point >= 0 and point not in needed:
-                needed.add(point)
-                point = self.parents[point]
-        return sorted(needed)
+
+def with_ancestors(points: Sequence[int], parents: Sequence[int]) -> list[int]:
+    """The given points and everything they hang on, parents first."""
+    needed: set[int] = set()
+    for point in points:
+        while point >= 0 and point not in needed:
+            needed.add(point)
+            point = parents[point]
+    return sorted(needed)
 
 
 class Capture(Protocol):
