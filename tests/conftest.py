@@ -170,17 +170,17 @@ def tiny_language_model(tmp_path_factory) -> Path:
     return folder
 
 
+def _fixture_folder(name: str) -> Path:
+    folder = GOLDEN / name
+    if not folder.is_dir():
+        pytest.skip(f"fixture {name} not found; set LAMP_FAST_GOLDEN to the folder of fixtures")
+    return folder
+
+
 @pytest.fixture
 def golden():
     """`golden("vq_t2m")` opens a fixture; the test skips where fixtures are absent."""
-
-    def open_fixture(name: str) -> Golden:
-        folder = GOLDEN / name
-        if not folder.is_dir():
-            pytest.skip(f"fixture {name} not found; set LAMP_FAST_GOLDEN to the folder of fixtures")
-        return Golden(folder)
-
-    return open_fixture
+    return lambda name: Golden(_fixture_folder(name))
 
 
 @pytest.fixture
@@ -188,9 +188,7 @@ def golden_texts():
     """`golden_texts("metrics_caption")`: data.json and meta.json of a fixture without tensors."""
 
     def open_fixture(name: str) -> tuple[dict, dict]:
-        folder = GOLDEN / name
-        if not folder.is_dir():
-            pytest.skip(f"fixture {name} not found; set LAMP_FAST_GOLDEN to the folder of fixtures")
+        folder = _fixture_folder(name)
         return tuple(json.loads((folder / file).read_text()) for file in ("data.json", "meta.json"))
 
     return open_fixture

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from torch import nn
 
 from ..config import CaptionerConfig
-from ..errors import LampError
+from ..errors import LampError, first_line
 from ..models.llm_captioner import LlmCaptioner
 from .folder import CONFIG, WEIGHTS, explained, read_config, write_config
 from .hub import find_folder
@@ -38,13 +40,29 @@ def open_language_model(folder: str | os.PathLike) -> tuple[nn.Module, Any]:
 
     words = open_words(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with _without_progress_bars():
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
     except Exception as error:  # transformers raises whatever the damage leads to
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LampError(f"{folder} cannot be opened as a causal language model ({reason}); get it again") from error
+        raise LampError(
+            f"{folder} cannot be opened as a causal language model ({first_line(error)}); get it again"
+        ) from error
     return model.eval(), words
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """transformers draws one on stderr while it loads, which belongs to messages of a command's own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def open_words(folder: str | os.PathLike) -> Any:
@@ -56,8 +74,9 @@ def open_words(folder: str | os.PathLike) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # transformers raises whatever the damage leads to
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LampError(f"{folder} holds no tokenizer that can be opened ({reason}); get it again") from error
+        raise LampError(
+            f"{folder} holds no tokenizer that can be opened ({first_line(error)}); get it again"
+        ) from error
 
 
 def save_captioner(folder: str | os.PathLike, model: LlmCaptioner) -> None:

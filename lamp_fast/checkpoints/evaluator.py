@@ -18,7 +18,7 @@ from ..errors import LampError
 from ..files import new_file
 from ..models.evaluator import MotionTextEvaluator
 from ..models.text import START
-from .folder import CONFIG, STATISTICS, WEIGHTS, load_model, save_model
+from .folder import CONFIG, STATISTICS, WEIGHTS, load_model, read_statistics, save_model, write_statistics
 from .weights import read_tensors
 
 WORDS, VECTORS = "words.txt", "words.safetensors"
@@ -58,8 +58,7 @@ def save_evaluator(folder: str | os.PathLike, evaluator: Evaluator) -> None:
     """Write the files of an evaluator; other files of the folder stay. Raises `LampError` as `save_model`."""
     folder = Path(folder)
     save_model(folder, evaluator.model)
-    with new_file(folder / STATISTICS) as file:
-        save_file({"mean": evaluator.mean, "std": evaluator.std}, file)
+    write_statistics(folder, evaluator.mean, evaluator.std)
     with new_file(folder / VECTORS) as file:
         save_file({"vectors": evaluator.vectors.contiguous()}, file)
     with new_file(folder / WORDS) as file:
@@ -76,7 +75,7 @@ def load_evaluator(folder: str | os.PathLike, device: str = "cpu") -> Evaluator:
         words = (folder / WORDS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise LampError(f"{folder / WORDS} cannot be read ({error}); convert the evaluator again") from error
-    statistics, vectors = read_tensors(folder / STATISTICS), read_tensors(folder / VECTORS)
-    if statistics.keys() != {"mean", "std"} or vectors.keys() != {"vectors"}:
+    statistics, vectors = read_statistics(folder), read_tensors(folder / VECTORS)
+    if vectors.keys() != {"vectors"}:
         raise LampError(f"{folder} holds other tensors than an evaluator's; convert the evaluator again")
     return Evaluator(model, words=words, **statistics, **vectors)

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from .. import __version__
 from ..config import (
@@ -114,7 +114,7 @@ def save_lamp(
             write_weights(partial / part / WEIGHTS, model, storages[part])
         words = "".join(piece + "\n" for piece in lamp.text_tokenizer.pieces)
         (partial / VOCABULARY).write_text(words, encoding="utf-8")
-        save_file({"mean": lamp.mean.cpu(), "std": lamp.std.cpu()}, partial / STATISTICS)
+        write_statistics(partial, lamp.mean, lamp.std)
         (partial / "README.md").write_text(card or _card(folder.name, lamp, storages), encoding="utf-8")
         if licence is not None:
             (partial / "LICENSE").write_text(licence, encoding="utf-8")
@@ -129,10 +129,7 @@ def load_lamp(name_or_folder: str | os.PathLike = "lamp-mini", device: str | tor
     """
     folder = find_lamp(name_or_folder)
     _, config = read_config(folder, ("lamp",))
-    statistics = read_tensors(folder / STATISTICS)
-    if statistics.keys() != {"mean", "std"}:
-        raise LampError(f"{folder / STATISTICS} holds {sorted(statistics)}, expected mean and std; get it again")
-    words = TextTokenizer(folder / VOCABULARY)
+    statistics, words = read_statistics(folder), TextTokenizer(folder / VOCABULARY)
     with explained(folder / CONFIG):
         lamp = Lamp(LampConfig.from_dict(config), words, **statistics)
     for part, model in _parts(lamp).items():
@@ -156,6 +153,20 @@ def find_lamp(name_or_folder: str | os.PathLike) -> Path:
 
 def _parts(lamp: Lamp) -> dict[str, nn.Module]:
     return {part: getattr(lamp, part) for part in PARTS if getattr(lamp, part) is not None}
+
+
+def write_statistics(folder: Path, mean: Tensor, std: Tensor) -> None:
+    """mean and std (F,) float32 of the features, beside the model that reads them."""
+    with new_file(folder / STATISTICS) as file:
+        save_file({"mean": mean.cpu(), "std": std.cpu()}, file)
+
+
+def read_statistics(folder: Path) -> dict[str, Tensor]:
+    """`mean` and `std`, which `write_statistics` wrote. Raises `LampError` for anything else."""
+    statistics = read_tensors(folder / STATISTICS)
+    if statistics.keys() != {"mean", "std"}:
+        raise LampError(f"{folder / STATISTICS} holds {sorted(statistics)}, expected mean and std; get it again")
+    return statistics
 
 
 def write_config(folder: Path, model_type: str, config: Mapping[str, Any]) -> None:

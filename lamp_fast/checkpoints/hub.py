@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from ..errors import LampError
+from ..errors import LampError, first_line
 
 FILES = ("*.safetensors", "*.onnx", "*.json", "*.txt", "*.jinja", "*.md", "LICENSE")
 TRAINING = ("*state.safetensors", "*options.json", "*metrics.jsonl")  # what a run leaves beside the model
@@ -40,7 +40,7 @@ def find_folder(name_or_folder: str | os.PathLike) -> Path | None:
     except (OSError, ValueError) as error:  # its own errors are of these kinds
         raise LampError(
             f"there is no folder {str(name_or_folder)!r}, and the Hugging Face Hub gave no model of that name "
-            f"({_reason(error)}); check the name, or download it where there is a network"
+            f"({first_line(error)}); check the name, or download it where there is a network"
         ) from error
 
 
@@ -71,9 +71,5 @@ def push_folder(
             ignore_patterns=list(TRAINING),
         )
     except (OSError, ValueError) as error:
-        raise LampError(f"{repository} cannot be written ({_reason(error)}); log in with `hf auth login`") from error
+        raise LampError(f"{repository} cannot be written ({first_line(error)}); log in with `hf auth login`") from error
     return f"{api.endpoint}/{repository}"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

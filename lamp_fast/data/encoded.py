@@ -13,6 +13,8 @@ from ..config import FRAMES_PER_TOKEN
 from ..models.tokenizer import MotionTokenizer
 from .clips import MotionDataset
 
+TRAINING_OFFSETS = (0, 2)  # frames at which clips are encoded for training
+
 
 @dataclass(frozen=True)
 class EncodedClip:

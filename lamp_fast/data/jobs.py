@@ -20,16 +20,15 @@ Result = TypeVar("Result")
 
 
 def run_jobs(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None, label: str, done: int = 0
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None, label: str
 ) -> Iterator[Result]:
     """The results of `function(job)`, in the order in which they are ready.
 
     function: can be pickled; what it raises ends the run. workers: processes, None for one a core; 1 computes here.
-    done: jobs of an earlier run, for the progress bar. Raises `LampError` where a process dies.
+    label: of the progress bar. Raises `LampError` where a process dies.
     """
     workers = min(workers or os.cpu_count() or 1, len(jobs))
-    bar = tqdm(total=done + len(jobs), initial=done, desc=label, disable=None, smoothing=0.05)
-    with bar:
+    with tqdm(total=len(jobs), desc=label, disable=None, smoothing=0.05) as bar:
         if workers <= 1 or len(jobs) <= FEW:
             for job in jobs:
                 yield function(job)

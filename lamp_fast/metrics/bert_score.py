@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..errors import LampError
+from ..errors import LampError, first_line
 
 OWN_BERT = "BERTScore was taken with {name}, not with roberta-large: it cannot be compared with the published one"
 
@@ -53,7 +53,7 @@ def bert_score(
     except OSError as error:
         raise LampError(
             f"BERTScore reads the weights of {model or 'roberta-large'}, which are neither on this machine nor within "
-            f"reach ({str(error).splitlines()[0]}); load them once with access to the Hugging Face Hub, or give the "
+            f"reach ({first_line(error)}); load them once with access to the Hugging Face Hub, or give the "
             "folder of another encoder"
         ) from error
     return 100 * float(f1.mean())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,8 +110,10 @@ def find_sources(folder: str | os.PathLike, split: str | None = None, skip: Path
 
 
 def printable(path: Path) -> str:
-    """A path as text that a data base and a terminal take: bytes that are no UTF-8 are written as \\xff."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+    """A path as text that a data base and a line of a table take: control characters, and bytes that are no UTF-8, are
+    written as \\xff."""
+    text = os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda control: f"\\x{ord(control[0]):02x}", text)
 
 
 def _files(folder: Path, skip: Path | None) -> Iterator[Path]:

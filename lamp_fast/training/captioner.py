@@ -14,14 +14,12 @@ from ..checkpoints.captioner import open_language_model, save_captioner
 from ..checkpoints.folder import load_lamp
 from ..config import CaptionerConfig
 from ..data import open_dataset
-from ..data.encoded import EncodedClip, collate, encode_clips
+from ..data.encoded import TRAINING_OFFSETS, EncodedClip, collate, encode_clips
 from ..errors import LampError
 from ..models.llm_captioner import LlmCaptioner
 from .loop import Batch, Objective, TrainingOptions, train
 from .paraphrase import paraphrases
 from .sampling import TextBalancedSampler, pick, pick_texts
-
-FRAME_OFFSETS = (0, 2)
 
 
 class CaptionerObjective(Objective):
@@ -129,7 +127,7 @@ def train_captioner(
             open_dataset(data, split, mirror=mirror and split == "train"),
             mean,
             std,
-            FRAME_OFFSETS if split == "train" else (0,),
+            TRAINING_OFFSETS if split == "train" else (0,),
         )
         for split in ("train", "val")
     }

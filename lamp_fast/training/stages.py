@@ -16,16 +16,15 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from safetensors.torch import save_file
 from torch import nn
 
 from ..backend import find_device
 from ..checkpoints.evaluator import Evaluator, save_evaluator
-from ..checkpoints.folder import STATISTICS, VOCABULARY, load_model, save_lamp, save_model
-from ..checkpoints.weights import Storage, read_tensors
+from ..checkpoints.folder import VOCABULARY, load_model, read_statistics, save_lamp, save_model, write_statistics
+from ..checkpoints.weights import Storage
 from ..config import EvaluatorConfig, LampConfig, preset
 from ..data import Clip, MotionDataset, normalisation, open_dataset
-from ..data.encoded import EncodedClip, encode_clips
+from ..data.encoded import TRAINING_OFFSETS, EncodedClip, encode_clips
 from ..errors import LampError
 from ..files import new_file
 from ..models.evaluator import MotionTextEvaluator
@@ -42,7 +41,6 @@ from .text_start import minilm_folder, start_from_minilm, word_vectors
 from .tokenizer import TokenizerObjective
 from .vocabulary import prune_vocabulary
 
-FRAME_OFFSETS = (0, 2)
 WORD_DIM = 384  # of word vectors that start from nothing
 SMALL_EVALUATOR = dict.fromkeys(("movement_hidden", "movement_dim", "motion_hidden", "text_hidden", "embed_dim"), 256)
 
@@ -72,8 +70,7 @@ class Workspace:
             options,
             windows=windows,
         )
-        with new_file(self.folder / STATISTICS) as file:
-            save_file({"mean": torch.from_numpy(mean), "std": torch.from_numpy(std)}, file)
+        write_statistics(self.folder, torch.from_numpy(mean), torch.from_numpy(std))
 
     def train_language_motion(self, options: TrainingOptions, pretraining: PretrainingOptions, minilm: bool) -> None:
         train_set, validation = self._encoded("train"), self._encoded("val")
@@ -131,10 +128,10 @@ class Workspace:
         return open_dataset(self.data, split, mirror=self.mirror and split == "train")
 
     def _encoded(self, split: str) -> list[EncodedClip]:
-        statistics = read_tensors(self.folder / STATISTICS)
+        statistics = read_statistics(self.folder)
         tokenizer = load_model(self.folder / "tokenizer", find_device())
         mean, std = (statistics[name].numpy() for name in ("mean", "std"))
-        offsets = FRAME_OFFSETS if split == "train" else (0,)
+        offsets = TRAINING_OFFSETS if split == "train" else (0,)
         return encode_clips(tokenizer, self._dataset(split), mean, std, offsets)
 
     def _vocabulary(self, clips: Sequence[EncodedClip | Clip], minilm: bool) -> TextTokenizer:
@@ -163,7 +160,7 @@ def pack(folder: str | Path, destination: str | Path, storage: Storage, card: st
     parts = {name: load_model(folder / name) for name in ("tokenizer", "language_motion", "generator", "length")}
     dataset = "kit" if parts["tokenizer"].config.feature_dim == 251 else "humanml3d"
     config = LampConfig(dataset, **{name: model.config for name, model in parts.items()})
-    lamp = Lamp(config, TextTokenizer(folder / VOCABULARY), **read_tensors(folder / STATISTICS))
+    lamp = Lamp(config, TextTokenizer(folder / VOCABULARY), **read_statistics(folder))
     for name, model in parts.items():
         setattr(lamp, name, model)
     save_lamp(destination, lamp, storage, card, licence)

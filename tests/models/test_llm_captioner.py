@@ -55,6 +55,11 @@ def latents(fixture, weights):
 
 
 @torch.no_grad()
+def test_loading_says_nothing_on_stderr(tiny_language_model, capfd):
+    open_language_model(tiny_language_model)
+    assert capfd.readouterr().err == ""
+
+
 def test_prefix_prompt_and_loss(fixture, model, latents):
     fixture.check("enc", latents)
     fixture.check("motion_embeds", model.language_motion.motion_projection(latents))

@@ -178,14 +178,14 @@ def test_a_file_with_a_refused_motion_is_read_again(retriever, joints, tmp_path,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
-def test_names_that_are_no_utf_8(retriever, write, tmp_path):
+def test_names_that_are_no_utf_8_or_hold_a_line_end(retriever, write, tmp_path):
     folder = tmp_path / os.fsdecode(b"fol\xffder")
     write("a", 1)
     (tmp_path / "clips").rename(folder)
-    (folder / "a.npz").rename(folder / os.fsdecode(b"b\xff.npz"))
+    (folder / "a.npz").rename(folder / os.fsdecode(b"b\xff\n.npz"))
     for done in ("encoded", "unchanged"):
         assert getattr(retriever.update(folder, tmp_path / "index"), done) == 1
-    assert retriever.open(tmp_path / "index").contents.clips == [r"b\xff.npz"]
+    assert retriever.open(tmp_path / "index").contents.clips == [r"b\xff\x0a.npz"]
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may enter every folder")
