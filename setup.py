@@ -50,12 +50,7 @@ class CMakeBuild(build_ext):
 
 
 setup(
-    packages=[
-        "lamp_fast",
-        *(f"lamp_fast.{name}" for name in find_packages("lamp_fast")),
-        "lamp_fast.kernels",
-        *(f"lamp_fast.kernels.{name}" for name in find_packages("kernels")),
-    ],
+    packages=["lamp_fast", *(f"lamp_fast.{name}" for name in find_packages("lamp_fast")), "lamp_fast.kernels"],
     package_dir={"lamp_fast": "lamp_fast", "lamp_fast.kernels": "kernels"},
     package_data={"lamp_fast": ["py.typed", "assets/**/*"], "lamp_fast.export": ["page.html", "player.js"]},
     ext_modules=[] if BUILD_NATIVE == "0" else [Extension("lamp_fast._native", [], optional=BUILD_NATIVE == "auto")],

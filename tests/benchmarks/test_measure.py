@@ -132,7 +132,7 @@ def test_figures_of_a_gpu(measure, runner, monkeypatch, captures, refuses):
     assert record["status"] == "ok", record
     figures = record["ways"]["fast"]
     assert figures["ms"] == figures["warm_ms"]["p50"] and figures["launches"] == 3
-    assert 0.9 < figures["ms"] < 4 and 1.5 < figures["speedup"] < 8 and "cold_ms" in figures
+    assert 0.9 < figures["ms"] < 4 and figures["speedup"] > 1.5 and "cold_ms" in figures
     assert ("alone_warm_ms" in figures) is not captures
     text = "\n".join(runner.lines(record))
     assert "3 launches, 0 syncs" in text and "of the floor" in text

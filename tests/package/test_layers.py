@@ -1,41 +1,21 @@
 """Imports point down the rooms of docs/architecture.md, and no two rooms need each other."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import lamp_fast
+from lamp_fast.ops import OPERATORS
 
 ROOT = Path(__file__).resolve().parents[2]
-LEVELS = {
-    "kernels": 0,
-    "_native": 0,
-    "errors": 1,
-    "files": 1,
-    "config": 1,
-    "backend": 1,
-    "ranges": 1,
-    "motion": 1,
-    "native_cuda": 1,
-    "ops": 2,
-    "readers": 2,
-    "models": 3,
-    "reference": 3,
-    "checkpoints": 4,
-    "pipelines": 5,
-    "retrieval": 5,
-    "engine": 5,
-    "training": 5,
-    "metrics": 5,
-    "data": 5,
-    "export": 5,
-    "viewer": 5,
-    "profiling": 5,
-    "cli": 6,
-    "serve": 6,
-    "__main__": 6,
+ROOMS = (ROOT / "docs/architecture.md").read_text().partition("## The rooms")[2].partition("## ")[0]
+LEVELS = {"_native": 0, "__main__": 6} | {
+    Path(place).stem: int(level)
+    for level, places in re.findall(r"^\| (\d) \| (.*?) \|", ROOMS, re.MULTILINE)
+    for place in re.findall(r"`([\w/]+(?:\.py)?)`", places)
 }
 FILES = sorted(
     path
@@ -69,10 +49,23 @@ def imported_rooms(path: Path) -> set[str]:
     return rooms - {"__version__"}
 
 
+def own_room(path: Path) -> str:
+    return path.relative_to(ROOT / "lamp_fast").with_suffix("").parts[0]
+
+
+def test_the_document_names_every_room():
+    assert LEVELS.keys() - {"_native"} == {"kernels", "csrc"} | {own_room(path) for path in FILES}
+
+
+def test_the_document_names_every_operator():
+    table = (ROOT / "docs/architecture.md").read_text().partition("| operator |")[2].partition("\n\n")[0]
+    first_cells = (row.split("|")[1] for row in table.splitlines()[2:])
+    assert {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)} == set(OPERATORS)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path):
-    own = room(path.relative_to(ROOT / "lamp_fast").with_suffix("").as_posix().replace("/", "."))
-    assert own in LEVELS, f"{own} has no level: add it to docs/architecture.md and here"
+    own = own_room(path)
     for target in imported_rooms(path):
         assert LEVELS[target] <= LEVELS[own], f"{own} (level {LEVELS[own]}) imports {target} (level {LEVELS[target]})"
 
@@ -80,7 +73,7 @@ def test_imports_point_down(path):
 def test_rooms_have_no_cycle():
     graph = {}
     for path in FILES:
-        own = room(path.relative_to(ROOT / "lamp_fast").with_suffix("").as_posix().replace("/", "."))
+        own = own_room(path)
         graph.setdefault(own, set()).update(imported_rooms(path) - {own})
     TopologicalSorter(graph).prepare()
 
