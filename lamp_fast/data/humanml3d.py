@@ -23,7 +23,7 @@ from ..motion.skeleton import HUMANML3D
 from ..readers.arrays import npy_frames, read_npy
 from ..readers.smpl import read_amass
 from .jobs import run_jobs
-from .preparation import Report, write_array, write_text
+from .preparation import Report, add_up, write_array, write_statistics, write_text
 from .statistics import FeatureSums, sum_features
 
 TRIMMED = {
@@ -90,15 +90,11 @@ def build_humanml3d(
         raise LampError(f"{amass} gives none of the motions of {index}, for example {skipped[0][0]}: {skipped[0][1]}")
 
     names = sorted(prefix + name for name in ready for prefix in ("", "M"))
-    chunks = [[str(_file(destination, FOLDERS[0], n)) for n in names[i : i + 64]] for i in range(0, len(names), 64)]
-    sums = sorted(run_jobs(_sum_files, chunks, workers, "statistics"), key=lambda pair: pair[0])
-    first, *others = (pair[1] for pair in sums)
-    mean, std = sum(others, start=first).statistics(HUMANML3D)
+    sums = add_up(_sum_files, [str(_file(destination, FOLDERS[0], name)) for name in names], workers)
     frames = sum(npy_frames(_file(destination, FOLDERS[0], name)) for name in ready)
     report = Report(len(ready), kept, frames / HUMANML3D.fps, sorted(skipped), {"table": len(ready)})
     shutil.copytree(labels / "texts", destination / "texts", dirs_exist_ok=True)
-    for name, array in (("Mean", mean), ("Std", std)):
-        write_array(destination / f"{name}.npy", array.astype(np.float32))
+    write_statistics(destination, sums)
     write_text(destination / "report.json", json.dumps(asdict(report), indent=1) + "\n")
     for name in LISTS:
         write_text(destination / name, (labels / name).read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from .labels import make_splits, read_splits, read_texts, texts_beside, words_of
 from .statistics import FeatureSums, sum_features
 
 CHUNK = 16
-"""Clips that one job of the statistics takes."""
+"""Files that one job of the statistics takes."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,13 @@ def prepare(
     ids = [job.id for job in ready]
     given = _given(splits, source / "splits.json")
     parts = read_splits(given, ids) if given else make_splits(ids)
-    mean, std = _statistics([job for job in ready if job.id in set(parts["train"])], workers)
+    training = set(parts["train"])
+    sums = add_up(_sum_clips, [job.destination for job in ready if job.id in training], workers)
 
     seconds = sum(frames.values()) / HUMANML3D.fps
     words = dict(Counter(record["words"] for record in records))
     report = Report(len(records), len(done), seconds, sorted(skipped), words)
-    for name, array in (("Mean", mean), ("Std", std)):
-        write_array(destination / f"{name}.npy", array.astype(np.float32))
+    write_statistics(destination, sums)
     write_text(destination / "clips.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
     write_text(destination / "report.json", json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
     # Last, because this file makes the folder a data set.
@@ -235,11 +235,20 @@ def _record(job: Job, frames: int, source: Path, table: dict[str, list[str]]) ->
     return {"id": job.id, "frames": frames, "source": file, "texts": said, "words": words}
 
 
-def _statistics(jobs: Sequence[Job], workers: int | None) -> tuple[np.ndarray, np.ndarray]:
-    chunks = [[job.destination for job in jobs[i : i + CHUNK]] for i in range(0, len(jobs), CHUNK)]
-    sums = sorted(run_jobs(_sum_clips, chunks, workers, "statistics"), key=lambda pair: pair[0])
+def add_up(
+    function: Callable[[Sequence[str]], tuple[str, FeatureSums]], files: Sequence[str], workers: int | None
+) -> FeatureSums:
+    """function: some files -> the first of them and their sums, which are added in that order, the same in each run."""
+    chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
+    sums = sorted(run_jobs(function, chunks, workers, "statistics"), key=lambda pair: pair[0])
     first, *others = (pair[1] for pair in sums)
-    return sum(others, start=first).statistics(HUMANML3D)
+    return sum(others, start=first)
+
+
+def write_statistics(destination: Path, sums: FeatureSums) -> None:
+    """Mean.npy and Std.npy, each (F,) float32."""
+    for name, array in zip(("Mean", "Std"), sums.statistics(HUMANML3D)):
+        write_array(destination / f"{name}.npy", array.astype(np.float32))
 
 
 def _sum_clips(files: Sequence[str]) -> tuple[str, FeatureSums]:

@@ -1,14 +1,11 @@
 """Every kernel of csrc/cuda compiles for three generations of GPUs, no worse than benchmarks/cuda_gate.json says."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/cuda_gate.py"
 ROW = {"registers": 64, "stack": 0, "spills": 0}
 REPORT = """
 ptxas info    : 0 bytes gmem
@@ -24,16 +21,13 @@ ptxas info    : Used 255 registers
 
 
 @pytest.fixture(scope="module")
-def gate():
-    spec = importlib.util.spec_from_file_location("cuda_gate", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def gate(benchmark_script):
+    return benchmark_script("cuda_gate")
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
-def test_nothing_got_worse():
-    result = subprocess.run([sys.executable, "-P", SCRIPT], capture_output=True, text=True)
+def test_nothing_got_worse(gate):
+    result = subprocess.run([sys.executable, "-P", gate.__file__], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

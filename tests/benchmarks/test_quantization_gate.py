@@ -1,9 +1,6 @@
 """The accuracy gate of 8-bit weights, on half of its prompts and few steps of the bundled model."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,19 +9,12 @@ from lamp_fast.checkpoints.folder import find_lamp, load_lamp
 from lamp_fast.models import quantization
 from lamp_fast.models.decoding import DecodingOptions
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/quantization_gate.py"
 OPTIONS = DecodingOptions(num_inference_steps=3)
 
 
 @pytest.fixture(scope="module")
-def gate():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPT.parent)
-        spec = importlib.util.spec_from_file_location("quantization_gate", SCRIPT)
-        module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, "quantization_gate", module)  # dataclasses look there
-        spec.loader.exec_module(module)
-        yield module
+def gate(benchmark_script):
+    return benchmark_script("quantization_gate")
 
 
 @pytest.fixture(scope="module")
