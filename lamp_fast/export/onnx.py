@@ -23,7 +23,8 @@ OPSETS = range(15, 21)
 MANIFEST = "lamp.json"
 NAMES = ("text_condition", "decode_step", "decoder", "text_embedding", "motion_embedding")
 ONNX_FILES = {MANIFEST, VOCABULARY, "README.md", "LICENSE", *(name + ".onnx" for name in NAMES)}
-# Float32 sums in another order, through some twenty layers; of a value above 1, relative to it.
+# Float32 sums in another order, through some twenty layers; of a value above 1, relative to it. `Graph.rounding` adds
+# what sums over a whole motion lose: millionths where a body walks, and far more where random weights make it spin.
 TOLERANCE = 2e-4
 
 
@@ -96,20 +97,23 @@ def check(graph: Graph, file: Path, lamp: Lamp) -> Checked:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     lengths = tuple(sorted({1, 2, lamp.max_tokens // 2, lamp.max_tokens - 1, lamp.max_tokens} - {0}))
     draw = torch.Generator().manual_seed(1)
-    errors, differing = [], []
+    errors, excess, differing = [], [], []
     for length in lengths:
         inputs = graph.example(length, draw)
         expected = graph.by_the_model(*inputs)
         found = session.run(None, {value.name: x.numpy() for value, x in zip(graph.inputs, inputs)})
-        for value, right, got in zip(graph.outputs, expected, found, strict=True):
+        lost = graph.rounding(expected, [torch.from_numpy(x) for x in found])
+        for value, right, got, rounding in zip(graph.outputs, expected, found, lost, strict=True):
             right = right.numpy()
             if value.dtype == torch.float32:
-                errors.append(float((np.abs(got - right) / np.maximum(np.abs(right), 1)).max()))
+                off, size = np.abs(got - right), np.maximum(np.abs(right), 1)
+                errors.append(float((off / size).max()))
+                excess.append(float((off / (TOLERANCE * size + rounding)).max()))
             else:
                 differing.append(float((got != right).mean()))
     error = float(np.max(errors))  # Python's max would overlook NaN
     result = Checked(graph.name, file.stat().st_size / 1e6, lengths, error, max(differing, default=0.0))
-    if not error < TOLERANCE or result.differing > 0.02:
+    if not np.max(excess) < 1 or result.differing > 0.02:
         raise LampError(
             f"{graph.name}.onnx is off the model by {error:.1e} and in {result.differing:.0%} of the tokens; "
             "nothing was written; try another opset or version of torch"

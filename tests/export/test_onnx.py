@@ -24,6 +24,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from lamp_fast.export.onnx import NAMES, export_onnx  # noqa: E402
+from lamp_fast.export.onnx_graphs import TokensToJoints, graphs_of  # noqa: E402
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "onnx" / "generate.py"
 
@@ -59,6 +60,34 @@ def test_every_graph_is_the_model_at_every_length(tiny_lamp, tmp_path, opset):
         # Fixed shapes: engines plan memory once.
         for value in [*model.graph.input, *model.graph.output]:
             assert all(d.dim_value > 0 for d in value.type.tensor_type.shape.dim), value.name
+
+
+def by_reference(file):
+    from onnx.reference import ReferenceEvaluator
+
+    model = ReferenceEvaluator(str(file))
+    return lambda feeds: model.run(None, feeds)
+
+
+def by_openvino(file):
+    openvino = pytest.importorskip("openvino")
+    model = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda feeds: list(model(feeds).values())
+
+
+@pytest.mark.parametrize("opened, opset", [(by_reference, 15), (by_openvino, 17)])
+def test_other_runtimes(tiny_lamp, tmp_path, opened, opset):
+    """The plain Python that defines ONNX, and OpenVINO: neither shares code with the runtime that the export asks."""
+    export_onnx(tiny_lamp, tmp_path / "onnx", opset)
+    for graph in graphs_of(tiny_lamp):
+        run = opened(tmp_path / "onnx" / f"{graph.name}.onnx")
+        for length in (1, 5, tiny_lamp.max_tokens):
+            inputs = graph.example(length, torch.Generator().manual_seed(length))
+            with torch.no_grad():
+                expected = graph.by_the_model(*inputs)
+            found = run({value.name: x.numpy() for value, x in zip(graph.inputs, inputs)})
+            for right, got in zip(expected, found, strict=True):
+                np.testing.assert_allclose(got, right.numpy(), rtol=1e-4, atol=1e-4)  # float32 in another order
 
 
 @pytest.mark.parametrize("mode", ["full", "soft_causal", "causal"])
@@ -176,6 +205,31 @@ def test_values_that_are_no_numbers_are_not_kept(tiny_lamp, tmp_path, monkeypatc
     )
     with pytest.raises(LampError, match="motion_embedding.onnx is off the model by nan"):
         export_onnx(tiny_lamp, tmp_path / "onnx")
+
+
+def test_a_body_that_spins_is_judged_by_what_its_path_adds_up(tiny_lamp, tmp_path):
+    """Random weights, as of tests: hundreds of radians a frame. Float32 cannot say where such a path ends."""
+    config = dataclasses.replace(tiny_lamp.config, generator=None, length=None, reads_motion=False)
+    std = tiny_lamp.std.clone()
+    std[0] = 1000
+    lamp = Lamp(config, tiny_lamp.text_tokenizer, tiny_lamp.mean, std).eval()
+    lamp.tokenizer.load_state_dict(tiny_lamp.tokenizer.state_dict())
+    (decoder,) = export_onnx(lamp, tmp_path / "onnx")
+    assert 2e-4 < decoder.error  # metres, relative above 1 m: the bound of a body that does not spin
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_half_a_millimetre_is_not_rounding(output, tmp_path, monkeypatch):
+    right = TokensToJoints.forward
+
+    def moved(self, *inputs):
+        return tuple(x + 5e-4 * (i == output) for i, x in enumerate(right(self, *inputs)))
+
+    monkeypatch.setattr(TokensToJoints, "forward", moved)
+    lamp = load_lamp("lamp-mini")
+    lamp.config = dataclasses.replace(lamp.config, generator=None)
+    with pytest.raises(LampError, match="decoder.onnx is off the model by"):
+        export_onnx(lamp, tmp_path / "onnx")
 
 
 def test_a_graph_that_differs_is_not_kept(tiny_lamp, tmp_path, monkeypatch):
