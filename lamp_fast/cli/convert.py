@@ -25,6 +25,7 @@ def add_parser(subparsers) -> None:
         default="released",
         help="exact: a result does not depend on the rest of its batch",
     )
+    parser.add_argument("--names", action="store_true", help="list every tensor used, dropped, left over and missing")
     parser.add_argument("--attention-mode", choices=("soft_causal", "causal", "full"), default="soft_causal")
     parser.set_defaults(run=run)
 
@@ -50,13 +51,14 @@ def run(args: argparse.Namespace) -> int:
     )
     for account in made.accounts:
         print(f"{account.file}: {KINDS.get(account.kind, account.kind)}")
-        print(f"  used       {account.used} tensors")
-        for reason, names in account.dropped.items():
-            print(f"  dropped    {_listed(names)}: {reason}")
-        if account.left_over:
-            print(f"  left over  {_listed(account.left_over)}: not known here")
-        if account.missing:
-            print(f"  missing    {_listed(account.missing)}: set to zero")
+        parts = [("used", account.used, "")]
+        parts += [("dropped", names, f": {reason}") for reason, names in account.dropped.items()]
+        parts += [("left over", account.left_over, ": not known here"), ("missing", account.missing, ": set to zero")]
+        for part, names, reason in parts:
+            if names:
+                print(f"  {part:10} {_listed(names)}{reason}")
+            for name in names if args.names else ():
+                print(f"    {name}")
         for note in account.notes:
             print(f"  note       {note}")
     print(f"{args.output}: {', '.join(made.parts)}")
@@ -66,4 +68,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return names[0] if len(names) == 1 else f"{len(names)} tensors, {names[0]} …"

@@ -127,7 +127,8 @@ def measure_generation(
     decoding, conditions = options.decoding(lamp.config.dataset), _Conditions(lamp)
     motions = [torch.from_numpy(clip.features) for clip in clips]
     lengths = [len(motion) // FRAMES_PER_TOKEN for motion in motions]
-    own = LampEmbedder(lamp, "LaMP") if lamp.config.reads_motion and embedder.as_published else None
+    itself = isinstance(embedder, LampEmbedder) and embedder.lamp is lamp
+    own = LampEmbedder(lamp, "LaMP") if lamp.config.reads_motion and not itself else None
     if options.bert_score:
         captioner = captioner or MotionCaptioner(lamp)
     real = embedder.motions(motions)

@@ -62,7 +62,7 @@ def test_vq(name, golden, tmp_path):
     made = convert_released([released_file(fixture)], tmp_path / "m")
     account = made.accounts[0]
     assert made.parts == ["tokenizer"] and made.lacking
-    assert account.used == len(fixture.state_dict("net", "vq_model")) and not (account.dropped or account.left_over)
+    assert account.used == sorted(fixture.state_dict("net", "vq_model")) and not (account.dropped or account.left_over)
     model = load_model(tmp_path / "m")
     motion = next(n for n, t in fixture.meta["tensors"].items() if t["role"] == "input" and len(t["shape"]) == 3)
     suffix = motion.removeprefix("motion")
@@ -100,7 +100,7 @@ def test_styles(style, golden, tmp_path):
     file = next(tmp_path.glob("a.*"))
     made = convert_released([file], tmp_path / "m")
     account, tensors = made.accounts[0], load_model(tmp_path / "m").state_dict()
-    assert account.used == len(net) and not account.left_over
+    assert len(account.used) == len(net) and not account.left_over
     assert list(account.dropped.values()) == ([list(with_training_state({}))[::-1]] if "sums" in style else [])
     codebook = net["vqvae.quantizer.codebook"]
     # One half-precision rounding in that style.
@@ -260,6 +260,18 @@ def test_evaluator(evaluator_folder):
         embedder.texts([Caption("a man walks")])
 
 
+def test_every_tensor_can_be_listed(golden, tmp_path, capsys):
+    fixture = golden("masked_transformer")
+    words = ["convert", str(released_file(fixture)), "--output", str(tmp_path / "m"), "--names"]
+    words += ["--language-motion-heads", str(fixture.config["qformer"]["heads"])]
+    assert main([*words, "--generator-heads", str(fixture.config["num_heads"])]) == 0
+    told = capsys.readouterr().out.splitlines()
+    listed = [line.strip() for line in told if line.startswith("    ")]
+    missing = listed[-len(listed) + len(fixture.state_dict("t2m_transformer")) :]
+    assert sorted(listed) == sorted([*fixture.state_dict("t2m_transformer"), *missing])
+    assert "matching_head.weight" in missing and not any("left over" in line for line in told)
+
+
 def test_length_estimator_is_recognised(golden, tmp_path, capsys):
     file = released_file(golden("length_estimator"))
     assert main(["convert", str(file), "--output", str(tmp_path / "m")]) == 0
@@ -307,6 +319,14 @@ SPOILT = {
     "codebook": (
         lambda net, f: torch.save({"net": net | {CODEBOOK: torch.tensor(1.0)}}, f / "bad.pth"),
         "a shape that",
+    ),
+    "no codes": (
+        lambda net, f: torch.save({"net": net | {CODEBOOK: net[CODEBOOK][:0]}}, f / "bad.pth"),
+        r"codebook.vectors holds 0 numbers",
+    ),
+    "whole numbers": (
+        lambda net, f: torch.save({"net": {n: (100 * t).to(torch.int8) for n, t in net.items()}}, f / "bad.pth"),
+        r"numbers of torch.int8, expected floating-point",
     ),
     "cut": (cut, "the beginning of a checkpoint, cut short after 5,000 bytes"),
     "cut old format": (lambda net, folder: cut(net, folder, zipped=False), "a pickle of 5,000 bytes, cut short"),
@@ -385,8 +405,9 @@ def test_files_that_do_not_belong_together(golden, tmp_path):
         convert_released([t2m, t2m], tmp_path / "m", options=options)
     with pytest.raises(LampError, match="by itself"):
         convert_released([released_file(golden(n)) for n in ("vq_t2m", "evaluator")], tmp_path / "m")
-    with pytest.raises(LampError, match="10007 heads do not divide"):
-        convert_released([t2m], tmp_path / "m", options=Options(10007))
+    for heads in (10007, 0):
+        with pytest.raises(LampError, match=f"{heads} heads do not divide"):
+            convert_released([t2m], tmp_path / "m", options=Options(heads))
     assert not (tmp_path / "m").exists()
 
 

@@ -1,5 +1,6 @@
 """Whole evaluations of a tiny model, and what their reports say."""
 
+import copy
 import dataclasses
 import json
 import re
@@ -81,6 +82,12 @@ def test_generation_is_measured(tiny_lamp, measured):
     assert result.generated["FID"].mean > 0 and "FID" not in result.real
     again = measure_generation(tiny_lamp, measured, embedder, FEW)
     assert again.generated == result.generated and again.real == result.real
+
+
+def test_lamps_own_precision_beside_another_evaluator(tiny_lamp, measured):
+    options = dataclasses.replace(FEW, multimodality_texts=0)
+    result = measure_generation(tiny_lamp, measured, LampEmbedder(copy.deepcopy(tiny_lamp), "its copy"), options)
+    assert result.generated["LaMP Top1"] == result.generated["Top1"]
 
 
 def test_motions_do_not_depend_on_their_order(tiny_lamp, measured):

@@ -60,7 +60,7 @@ class Account:
 
     file: Path
     kind: str
-    used: int = 0
+    used: list[str] = field(default_factory=list)
     dropped: dict[str, list[str]] = field(default_factory=dict)
     left_over: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -163,7 +163,7 @@ def _open(file: Path) -> tuple[Account, Found | nn.Module]:
     if file.is_dir():
         model = load_model(file)
         kind = next(name for name, (_, model_type) in MODELS.items() if isinstance(model, model_type))
-        return Account(file, kind, used=len(model.state_dict())), model
+        return Account(file, kind, used=list(model.state_dict())), model
     tensors = read_released(file)
     found = recognise(tensors)
     if found is None:
@@ -184,7 +184,7 @@ def _convert_captioner(
     read = dataclasses.replace(config.language_motion, padding=options.padding)
     config = dataclasses.replace(config, language_motion=read)
     used = captioner.convert_captioner(tensors, destination, tokenizer, config, options.language_model_heads)
-    account.used = len(used)
+    account.used = sorted(used)
     account.notes.append(
         f"{heads} heads in the Q-Former and {options.language_model_heads} in OPT, which the file does not show"
     )
@@ -327,7 +327,7 @@ _ABSENT = {
 
 
 def _account(account: Account, tensors: dict[str, Tensor], used: set[str]) -> None:
-    account.used = len(used)
+    account.used = sorted(used)
     told = {name for names in account.dropped.values() for name in names}
     for name in sorted(tensors.keys() - used - told):
         reason = next((reason for pattern, reason in _DROPPED.items() if re.match(pattern, name)), None)
@@ -343,10 +343,16 @@ def _fill(file: Path, model: nn.Module, tensors: dict[str, Tensor], optional: Se
         others = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
         raise LampError(f"{file} lacks {needed[0]}{others}; get the whole file")
     for name in expected.keys() & tensors.keys():
-        if tensors[name].shape != expected[name].shape:
+        tensor = tensors[name]
+        if tensor.shape != expected[name].shape:
             raise LampError(
-                f"{file}: {name} has shape {tuple(tensors[name].shape)}, the other tensors call for "
+                f"{file}: {name} has shape {tuple(tensor.shape)}, the other tensors call for "
                 f"{tuple(expected[name].shape)}; get the original file"
+            )
+        if not tensor.is_floating_point() or not tensor.numel():
+            raise LampError(
+                f"{file}: {name} holds {tensor.numel()} numbers of {tensor.dtype}, expected floating-point weights; "
+                "get the original file"
             )
     zeros = {name: torch.zeros_like(expected[name]) for name in missing}
     model.load_state_dict({name: tensors.get(name, zeros.get(name)).float() for name in expected})
@@ -394,7 +400,7 @@ def _heads(width: int, heads: int | None, what: str) -> int:
             f"the {what} is {width} wide, which heads of {HEAD_WIDTH} do not divide; a file does not show the number "
             "of heads: give it (--language-motion-heads, --generator-heads)"
         )
-    heads = heads or width // HEAD_WIDTH
+    heads = width // HEAD_WIDTH if heads is None else heads
     if heads < 1 or width % heads:
         raise LampError(f"the {what} is {width} wide, which {heads} heads do not divide; give another number of heads")
     return heads
