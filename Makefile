@@ -38,8 +38,7 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python benchmarks/run.py
 
-# Nothing is installed. OUT=FOLDER keeps a copy of the records there.
-gpu: export LAMP_FAST_RESULTS := $(or $(LAMP_FAST_RESULTS),$(OUT))
+# Nothing is installed. OUT=FOLDER keeps a copy of the records there, and what is printed.
 gpu:
 	$(PYTHON) -P benchmarks/gpu.py
 

@@ -48,14 +48,17 @@ def cases() -> Iterator[Plan]:
         key = (model, batch, steps, prompt)
         yield Plan(
             f"generate {model} batch {batch} {steps} steps {prompt} prompt",
-            partial(build, model, batch, steps, prompt == "new"),
+            partial(build, model, batch, steps, prompt == "new", key in TARGETS),
             rank=0 if key in TARGETS else 4 + (steps == 18) + (prompt == "new") + (batch == 4),
         )
     for prompt in ("cached", "new"):
-        yield Plan(f"generate tiny batch 3 10 steps {prompt} prompt", partial(build, "tiny", 3, 10, prompt == "new"), 9)
+        yield Plan(
+            f"generate tiny batch 3 10 steps {prompt} prompt", partial(build, "tiny", 3, 10, prompt == "new", True), 9
+        )
 
 
-def build(model: str, batch: int, steps: int, new: bool) -> Case:
+def build(model: str, batch: int, steps: int, new: bool, compiled: bool = False) -> Case:
+    """compiled: with the way of torch.compile, which takes a minute to begin with."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = CONFIGS[model]
     tokens = config.generator.max_tokens
@@ -73,13 +76,14 @@ def build(model: str, batch: int, steps: int, new: bool) -> Case:
     if device.type == "cpu":
         ways["engine fp32"] = Engine(lamp, batch, steps, torch.float32)
     if device.type == "cuda":
-        if native_cuda.why_not() is None:
-            ways["native bf16"] = Engine(lamp, batch, steps, torch.bfloat16, backend="native")
-            if torch.cuda.get_device_capability() >= (9, 0):
-                ways["native bf16 pdl"] = Engine(
-                    lamp, batch, steps, torch.bfloat16, backend="native", dependent_launch=True
+        on = {"engine": None} | ({"native": "native"} if native_cuda.why_not() is None else {})
+        for dependent in (False, True) if torch.cuda.get_device_capability() >= (9, 0) else (False,):
+            for name, backend in on.items():
+                ways[f"{name} bf16{' pdl' * dependent}"] = Engine(
+                    lamp, batch, steps, torch.bfloat16, backend=backend, dependent_launch=dependent
                 )
-        ways["compile + graph"] = CompiledGraph(lamp, batch, steps, new)
+        if compiled:
+            ways["compile + graph"] = CompiledGraph(lamp, batch, steps, new)
     random = torch.Generator(device).manual_seed(1)
     condition = torch.randn(batch, config.generator.condition_dim, generator=random, device=device)
 

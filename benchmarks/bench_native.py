@@ -35,6 +35,8 @@ def cases() -> Iterator[Plan]:
 
 def build(model: str, others: tuple[str, ...]) -> Case:
     device = torch.device("cpu")
+    if torch.cuda.is_available():
+        raise NotHere("this machine is for its GPU; CUDA_VISIBLE_DEVICES= hides it")
     if not available()[Backend.NATIVE].works:
         raise NotHere(available()[Backend.NATIVE].reason)
     lamp = random_lamp(model, device)

@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="of all cases; the rest is left out, and named")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="the folder of the records")
     parser.add_argument("--start", type=int, default=0, help="leave out the first cases (to go on after a crash)")
+    parser.add_argument("--new", action="store_true", help="leave out what has a good record of this machine")
     parser.add_argument("--deadline", type=float, help="end at this time of the clock, whatever --minutes says")
     args = parser.parse_args(argv)
 
@@ -46,6 +47,7 @@ def main(argv: list[str]) -> int:
     if args.start == 0:
         print(", ".join(f"{key} {value}" for key, value in where.items() if value is not None), flush=True)
     plans = chosen(args.words)
+    known = records.good() if args.new else set()
 
     def go_on(index: int) -> None:
         """With the next case in a fresh process, since this one's GPU answers no more."""
@@ -54,8 +56,10 @@ def main(argv: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, *again])
 
     for index, plan in enumerate(plans[args.start :], args.start):
+        if plan.name in known:
+            continue
         if time.time() > deadline - RESERVE_SECONDS:
-            left = [plan.name for plan in plans[index:]]
+            left = [plan.name for plan in plans[index:] if plan.name not in known]
             print(f"no time was left for {len(left)} cases: {'; '.join(left)}")
             records.add({"name": "left out", "status": "skipped", "why": "no time was left", "cases": left})
             break
@@ -95,6 +99,11 @@ class Records:
     def __init__(self, folders: list[Path], where: dict[str, Any]):
         label = re.sub(r"\W+", "-", where["gpu"] or where["cpu"]).strip("-").lower()
         self.files, self.where = [folder / f"{label}.jsonl" for folder in folders], where
+
+    def good(self) -> set[str]:
+        """Names of the cases that came out well."""
+        lines = [line for path in self.files if path.exists() for line in path.read_text().splitlines()]
+        return {record["name"] for record in map(json.loads, lines) if record["status"] == "ok"}
 
     def add(self, record: dict[str, Any]) -> None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -5,7 +5,8 @@ slow it down: the noise is drawn before, a batch is decoded at once, and no step
 eager bf16: lamp_fast.models in bfloat16, both branches of the guidance in one batch.
 compile + graph: the same under torch.compile, all steps and the decoder in one CUDA graph; noise drawn before as well.
 engine: lamp_fast.engine, which goes on to joints; on a GPU one graph, its kernels in Triton.
-native: the engine on csrc/cuda, from the condition to joints one graph. With pdl its kernels are dependent launches.
+native: the engine on csrc/cuda, from the condition to joints one graph.
+pdl: engine or native with kernels that are dependent launches.
 With a new prompt its text goes in front, in each way's own precision; the released way reads it by our float32 model.
 """
 

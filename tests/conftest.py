@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may ask a server
+os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # on a GPU, too, what is said to be float32 is multiplied in float32
 GOLDEN = Path(os.environ.get("LAMP_FAST_GOLDEN", SHARED / "golden"))
+
+
+def pytest_runtest_logfinish():
+    """One of several processes (pytest-xdist) whose GPU answers no more makes room for a fresh one."""
+    torch = sys.modules.get("torch")
+    if "PYTEST_XDIST_WORKER" in os.environ and torch is not None and torch.cuda.is_initialized():
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:
+            os._exit(1)
 
 
 class Golden:

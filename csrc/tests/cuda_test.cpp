@@ -1,10 +1,14 @@
-// The kernels of csrc/cuda in the emulation, against plain sums in double precision and against the core.
+// The kernels of csrc/cuda against plain sums in double precision and against the core: in the emulation, or compiled by
+// nvcc on a GPU.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <limits>
+#include <memory>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
@@ -53,21 +57,64 @@ float stored<float>(float x) {
 }
 template <>
 bf16 stored<bf16>(float x) {
-  return {static_cast<std::uint16_t>(lf::cuda::pack(x, 0))};
+  return {lf::cuda::half_bits(x)};
+}
+float number(float x) { return x; }
+float number(bf16 x) { return lf::cuda::from_half(x.bits); }
+
+#if defined(__CUDACC__)
+// The GPU reads and writes it where it lies, in the host's memory.
+void* allocate(std::size_t bytes) {
+  void* memory = nullptr;
+  expect(cudaMallocHost(&memory, bytes) == cudaSuccess, "memory of both sides");
+  return memory;
+}
+void release(void* memory) { cudaFreeHost(memory); }
+
+void* make_stream() {
+  cudaStream_t made = nullptr;
+  expect(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking) == cudaSuccess, "a stream");
+  return made;
+}
+#else
+void* allocate(std::size_t bytes) { return ::operator new(bytes, std::align_val_t{256}); }
+void release(void* memory) { ::operator delete(memory, std::align_val_t{256}); }
+
+void* make_stream() { return nullptr; }
+#endif
+
+void* stream = nullptr;  // on which everything runs
+
+// Until the stream is empty; whatever its kernels did wrong ends the test, since no call works any more.
+void finish(const std::string& what) {
+  Error error;
+  if (lf::cuda::synchronize(stream, error)) return;
+  std::printf("FAILED: %s: %s\n", what.c_str(), error.text);
+  std::exit(1);
 }
 
-// Memory as the GPU would have it: aligned, and exactly as long as it may be read.
+// Memory that this program shares with kernels: aligned as the GPU's is, exactly as long as it may be read, NaN at
+// first.
 template <typename T>
 struct Device {
-  explicit Device(std::size_t count) : size(count) {
-    Error error;
-    memory.allocate(count * sizeof(T), error);
+  explicit Device(std::size_t count) : size(count), memory(allocate(count * sizeof(T)), release) {
+    std::memset(memory.get(), 0xff, count * sizeof(T));
   }
-  T* data() const { return memory.at<T>(0); }
+  T* data() const { return static_cast<T*>(memory.get()); }
   T& operator[](std::size_t i) const { return data()[i]; }
   std::size_t size;
-  lf::cuda::Memory memory;
+  std::unique_ptr<void, void (*)(void*)> memory;
 };
+
+// What lies in the GPU's own memory.
+template <typename T>
+std::vector<T> fetched(const T* from, std::size_t count) {
+  std::vector<T> values(count);
+  Error error;
+  expect(lf::cuda::copy(values.data(), from, count * sizeof(T), stream, error), error.text);
+  finish("a copy");
+  return values;
+}
 
 template <typename T>
 Device<T> device(const std::vector<T>& values) {
@@ -120,7 +167,7 @@ Stats stats_of(const float* row, int width, double eps) {
 
 template <typename Element>
 std::vector<float> rounded(std::vector<float> values) {
-  for (float& value : values) value = lf::cuda::to_float(stored<Element>(value));
+  for (float& value : values) value = number(stored<Element>(value));
   return values;
 }
 
@@ -176,7 +223,8 @@ void linear(int rows, int inner, int outer, bool norm, bool residual_norm, bool 
   p.y = y.data(), p.y_stride = y_stride;
   p.y_segments = y_segments.data(), p.y_width = outer;
   Error error;
-  expect(lf::cuda::run<Element>(p, tile, nullptr, false, error), "linear runs");
+  expect(lf::cuda::run<Element>(p, tile, stream, false, error), "linear runs");
+  finish("linear");
 
   double worst = 0, worst_segment = 0;
   const double unit = sizeof(Element) == 2 ? 0x1p-8 : 0x1p-17;  // the mean is taken off the product
@@ -186,7 +234,7 @@ void linear(int rows, int inner, int outer, bool norm, bool residual_norm, bool 
     const Stats of = stats_of(&residual[row * outer], outer, eps);
     std::vector<float> result(y_stride);
     for (int o = 0; o < y_stride; ++o) {
-      result[o] = lf::cuda::to_float(y[static_cast<std::size_t>(m) * y_stride + o]);
+      result[o] = number(y[static_cast<std::size_t>(m) * y_stride + o]);
       if (o >= outer) {
         expect(result[o] == 0, "filling stays zero");
         continue;
@@ -251,7 +299,8 @@ void attention(int samples, int period, int heads, int width, lf::cuda::Mask mas
   p.mask = mask;
   p.scale = 1 / std::sqrt(static_cast<float>(width));
   Error error;
-  expect(lf::cuda::run<Element>(p, nullptr, false, error), "attention runs");
+  expect(lf::cuda::run<Element>(p, stream, false, error), "attention runs");
+  finish("attention");
 
   double worst = 0;
   for (int s = 0; s < samples; ++s) {
@@ -273,8 +322,7 @@ void attention(int samples, int period, int heads, int width, lf::cuda::Mask mas
         for (int d = 0; d < head_width; ++d) {
           double value = 0;
           for (int j = 0; total > 0 && d < width && j < lengths[s]; ++j) value += weights[j] / total * row(j, 2)[d];
-          const float found =
-              lf::cuda::to_float(attended[static_cast<std::size_t>(s * period + i) * part + h * head_width + d]);
+          const float found = number(attended[static_cast<std::size_t>(s * period + i) * part + h * head_width + d]);
           worst = found == found ? std::max(worst, std::abs(found - value)) : 1e9;
         }
       }
@@ -333,7 +381,8 @@ void decode(int samples, int positions, int codes, bool guided, bool compact, bo
   p.samples = samples, p.positions = positions, p.codes = codes, p.scored = scored, p.logits_stride = codes, p.step = 3;
   p.options = {4.0f, 0.9f, top_k};
   Error error;
-  expect(lf::cuda::run<float>(p, nullptr, false, error), "decode step runs");
+  expect(lf::cuda::run<float>(p, stream, false, error), "decode step runs");
+  finish("decode step");
 
   const std::string name =
       "decode step of " + std::to_string(positions) + " positions, " + std::to_string(codes) + " codes: ";
@@ -405,7 +454,8 @@ void lookup(std::int64_t rows, int codes, int width, float offset = 0) {
   const Device<unsigned char> workspace(lf::cuda::workspace_bytes(p));
   p.workspace = workspace.data();
   Error error;
-  expect(lf::cuda::run(p, nullptr, error), "codebook lookup runs");
+  expect(lf::cuda::run(p, stream, error), "codebook lookup runs");
+  finish("codebook lookup");
   std::vector<std::int64_t> expected(rows);
   lf::codebook_lookup(x.data(), rows, codebook.data(), codes, width, expected.data());
   int wrong = 0;
@@ -430,7 +480,8 @@ void lookups() {
   const Device<unsigned char> workspace(lf::cuda::workspace_bytes(p));
   p.workspace = workspace.data();
   Error error;
-  lf::cuda::run(p, nullptr, error);
+  expect(lf::cuda::run(p, stream, error), "codebook lookup runs");
+  finish("codebook lookup of what is not finite");
   expect(found[1] == 1, "a row beside NaN finds its code");
   expect(found[0] >= 0 && found[0] < 2 && found[2] >= 0 && found[2] < 2,
          "rows that are not finite get an index in range");
@@ -607,12 +658,15 @@ void generate(RandomModel model, lf::AttentionMode mode, bool exact, lf::cuda::N
   if (with_known) request.known = known_memory.data();
   request.options = {guided ? 4.0f : 1.0f, 0.9f, (codes + 9) / 10};
 
-  expect(plan.begin(request, nullptr, error), name + "begins");
+  expect(plan.begin(request, stream, error), name + "begins");
   double worst = 0;
   for (int step = 0; step < steps; ++step) {
-    const std::vector<std::int64_t> before(plan.ids_before(step), plan.ids_before(step) + samples * tokens);
-    expect(plan.step(step, nullptr, error), name + "a step");
+    const std::vector<std::int64_t> before = fetched(plan.ids_before(step), samples * tokens);
+    expect(plan.step(step, stream, error), name + "a step");
     const int limit = plan.limit(step);
+    const std::vector<std::int64_t> after = fetched(plan.ids_before(step + 1), samples * tokens);
+    const std::vector<float> all_logits =
+        fetched(plan.logits(), static_cast<std::size_t>(guided ? 2 : 1) * samples * limit * generator.logits_stride);
     for (int s = 0; s < samples; ++s) {
       const std::int64_t* const ids = &before[s * tokens];
       const int length = exact ? static_cast<int>(lengths[s]) + 1 : tokens + 1;
@@ -630,8 +684,8 @@ void generate(RandomModel model, lf::AttentionMode mode, bool exact, lf::cuda::N
         ++row;
         const float* found[2] = {};
         for (int branch = 0; branch < (guided ? 2 : 1); ++branch) {
-          found[branch] =
-              plan.logits() + (static_cast<std::size_t>(branch * samples + s) * limit + at) * generator.logits_stride;
+          found[branch] = all_logits.data() +
+                          (static_cast<std::size_t>(branch * samples + s) * limit + at) * generator.logits_stride;
           for (int k = 0; k < codes; ++k) {
             const double off = std::abs(found[branch][k] - logits[branch][n][k]) / (1 + std::abs(logits[branch][n][k]));
             worst = off == off ? std::max(worst, off) : 1e9;
@@ -648,16 +702,17 @@ void generate(RandomModel model, lf::AttentionMode mode, bool exact, lf::cuda::N
       if (step == 0) first_wanted.resize(samples), first_wanted[s] = wanted;
       const std::size_t next = step + 1 < steps ? lf::masked_count(first_wanted[s], step + 1, steps) : 0;
       lf::mask_again(expected.data(), confidence.data(), tokens, next, codes);
-      expect(std::equal(expected.begin(), expected.end(), plan.ids_before(step + 1) + s * tokens),
+      expect(std::equal(expected.begin(), expected.end(), &after[s * tokens]),
              name + "codes of step " + std::to_string(step));
     }
   }
   expect(worst < (numbers == lf::cuda::Numbers::f32 ? 2e-4 : 0.2), name + "logits are off by " + std::to_string(worst));
 
-  const std::vector<std::int64_t> drawn(plan.ids_before(steps), plan.ids_before(steps) + samples * tokens);
+  const std::vector<std::int64_t> drawn = fetched(plan.ids_before(steps), samples * tokens);
   const Device<std::int64_t> ids(samples * tokens);
   for (int again = 0; again < 2; ++again) {
-    expect(plan.launch(request, {ids.data()}, nullptr, error), name + "the graph runs");
+    expect(plan.launch(request, {ids.data()}, stream, error), name + "the graph runs");
+    finish(name + "the graph");
     expect(std::equal(drawn.begin(), drawn.end(), ids.data()), name + "the graph gives what its steps give");
   }
   for (int s = 0; s < samples; ++s) {
@@ -671,7 +726,7 @@ void generate(RandomModel model, lf::AttentionMode mode, bool exact, lf::cuda::N
     }
   }
   request.options.top_k = 0;
-  expect(!plan.launch(request, {ids.data()}, nullptr, error) && error.status == lf::status::invalid_argument,
+  expect(!plan.launch(request, {ids.data()}, stream, error) && error.status == lf::status::invalid_argument,
          "top_k is checked");
 }
 
@@ -739,7 +794,8 @@ void motions(lf::Dtype storage, std::int32_t numbers, std::int32_t steps, bool g
   request.sample_numbers = numbers_of.data();
   request.guidance_scale = guided ? 3.0f : 1.0f, request.temperature = 1.1f;
   request.ids = ids.data(), request.features = features.data(), request.joints = joints.data();
-  expect(lf_cuda_plan_launch(plan, &request, nullptr, &error) == LF_CUDA_OK, error.text);
+  expect(lf_cuda_plan_launch(plan, &request, stream, &error) == LF_CUDA_OK, error.text);
+  finish("a motion");
 
   const bool exact = numbers == LF_CUDA_FLOAT32;
   double worst = 0, worst_joint = 0;
@@ -782,10 +838,11 @@ void motions(lf::Dtype storage, std::int32_t numbers, std::int32_t steps, bool g
   request = {};
   request.struct_size = sizeof request;
   request.lengths = lengths.data(), request.temperature = 1, request.features = again.data();
-  expect(lf_cuda_plan_launch(decoding, &request, nullptr, &error) == LF_CUDA_ERROR_INVALID_ARGUMENT,
+  expect(lf_cuda_plan_launch(decoding, &request, stream, &error) == LF_CUDA_ERROR_INVALID_ARGUMENT,
          "nothing to decode");
   request.known = ids.data();
-  expect(lf_cuda_plan_launch(decoding, &request, nullptr, &error) == LF_CUDA_OK, error.text);
+  expect(lf_cuda_plan_launch(decoding, &request, stream, &error) == LF_CUDA_OK, error.text);
+  finish("decoding alone");
   expect(std::equal(again.data(), again.data() + again.size, features.data()), "the tokens alone give the same motion");
   lf_cuda_plan_destroy(decoding);
 
@@ -802,8 +859,18 @@ void motions(lf::Dtype storage, std::int32_t numbers, std::int32_t steps, bool g
 }  // namespace
 
 int main() {
-  for (const unsigned order : {1u, 5u}) {  // the last thread first; shuffled
-    lf::cuda::emulation::set_order(order);
+  Error error;
+  if (!lf::cuda::find_device(error)) {
+    std::printf("%s\n", error.text);
+    return 77;
+  }
+  stream = make_stream();
+  for (const unsigned order : {1u, 5u}) {
+#if defined(__CUDACC__)
+    std::printf("kernels, round %u\n", order);
+#else
+    lf::cuda::emulation::set_order(order);  // the last thread first; shuffled
+#endif
     linears();
     attentions();
     decodes();
