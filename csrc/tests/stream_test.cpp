@@ -251,8 +251,8 @@ void ticks_do_not_matter() {
       options.idle_seconds = 0.5f;
       Character character(options);
       character.append(lf::walk(7, kBody));
-      const auto samples = play(character.stream.value, 0, time, often ? 1 / 997.0 : time);
-      Sample last = samples.back();
+      play(character.stream.value, 0, time, often ? 1 / 997.0 : time);
+      Sample last;
       const bool plays = character.stream.value.sample(time, last.pose);
       frame[often] = last.pose.frame;
       const double left = std::max(1.55 - time, 0.0);  // 1.15 s at full speed, then 0.4 s for the last 0.2
