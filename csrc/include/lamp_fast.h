@@ -170,6 +170,7 @@ typedef struct lf_model_info {
   int32_t makes_motions;    /* 1: lf_generate and streams work; 0: a model for search only */
   int32_t reads_motions;    /* 1: lf_embed_text and lf_embed_motion work */
   int32_t predicts_lengths; /* 1: LF_FRAMES_FROM_PROMPT works */
+  int32_t reserved;
 } lf_model_info;
 
 LF_API lf_status lf_model_get_info(const lf_model* model, lf_model_info* info, lf_error* error);
@@ -224,6 +225,7 @@ typedef struct lf_session_params {
   int32_t max_requests;       /* that are not released yet, default 8, at most 64 */
   int32_t max_streams;        /* default 4, at most 1024 */
   float stream_seconds;       /* how much motion a stream can hold, default 30 */
+  int32_t reserved;
 } lf_session_params;
 
 LF_API lf_status lf_session_params_init(lf_session_params* params);
@@ -384,7 +386,7 @@ LF_API lf_status lf_stream_params_init(lf_stream_params* params);
 LF_API lf_status lf_stream_create(lf_session* session, const lf_stream_params* params, lf_stream** stream,
                                   lf_error* error);
 
-/* Cancels what was appended and is not done, and returns at once. NULL is fine. */
+/* Cancels what was appended and is not done, and returns at once; requests are still to be released. NULL is fine. */
 LF_API void lf_stream_destroy(lf_stream* stream);
 
 /*

@@ -41,6 +41,7 @@ int main(void) {
   FIELD(lf_model_info, makes_motions);
   FIELD(lf_model_info, reads_motions);
   FIELD(lf_model_info, predicts_lengths);
+  FIELD(lf_model_info, reserved);
 
   SIZE(lf_session_params);
   FIELD(lf_session_params, struct_size);
@@ -59,6 +60,7 @@ int main(void) {
   FIELD(lf_session_params, max_requests);
   FIELD(lf_session_params, max_streams);
   FIELD(lf_session_params, stream_seconds);
+  FIELD(lf_session_params, reserved);
 
   SIZE(lf_joint);
   FIELD(lf_joint, struct_size);

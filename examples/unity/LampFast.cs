@@ -420,7 +420,7 @@ namespace LampFast
             public ulong StructSize, Bytes;
             public float FramesPerSecond;
             public int MaxFrames, FramesPerToken, ConditionWidth, EmbeddingWidth, FeatureWidth;
-            public int MakesMotions, ReadsMotions, PredictsLengths;
+            public int MakesMotions, ReadsMotions, PredictsLengths, Reserved;
         }
 
         [StructLayout(LayoutKind.Sequential)]
@@ -442,6 +442,7 @@ namespace LampFast
             public float UnitsPerMetre;
             public int RootMode, Skeleton, MaxRequests, MaxStreams;
             public float StreamSeconds;
+            public int Reserved;
         }
 
         [StructLayout(LayoutKind.Sequential, CharSet = CharSet.Ansi)]

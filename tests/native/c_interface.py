@@ -55,6 +55,7 @@ class lf_model_info(Structure):
             "makes_motions",
             "reads_motions",
             "predicts_lengths",
+            "reserved",
         )
     ]
 
@@ -77,6 +78,7 @@ class lf_session_params(Structure):
         ("max_requests", c_int32),
         ("max_streams", c_int32),
         ("stream_seconds", c_float),
+        ("reserved", c_int32),
     ]
 
 

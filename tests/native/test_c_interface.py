@@ -85,6 +85,9 @@ def test_layout(library):
     found = {(s.__name__, "sizeof"): ctypes.sizeof(s) for s in c.STRUCTS}
     found |= {(s.__name__, name): getattr(s, name).offset for s in c.STRUCTS for name, _ in s._fields_}
     assert found == expected
+    # A field added where there is padding would leave struct_size as it was.
+    for struct in c.STRUCTS:
+        assert sum(getattr(struct, name).size for name, _ in struct._fields_) == ctypes.sizeof(struct), struct.__name__
 
 
 def test_every_struct_of_the_header_is_mirrored():
