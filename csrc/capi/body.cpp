@@ -16,7 +16,7 @@ static_assert(static_cast<int>(Preset::gltf) == LF_COORDINATES_GLTF &&
 Body::Body(const Skeleton& skeleton, const lf_session_params& params) noexcept
     : nodes_(&nodes_of(skeleton, params.skeleton == LF_SKELETON_EXACT)),
       rest_(standard_rest(*nodes_)),
-      space_(Coordinates(static_cast<Preset>(params.coordinates), params.units_per_metre)),
+      coordinates_(static_cast<Preset>(params.coordinates), params.units_per_metre),
       root_is_separate_(params.root_mode == LF_ROOT_SEPARATE) {}
 
 void Body::read(const float* positions, std::size_t frames, float* joints) const noexcept {
@@ -24,8 +24,8 @@ void Body::read(const float* positions, std::size_t frames, float* joints) const
   for (std::size_t t = 0; t < frames; ++t) {
     for (std::size_t node = 0; node < nodes_->nodes; ++node) {
       if (nodes_->is_base(node)) continue;
-      space_.position_back(positions + 3 * (t * nodes_->nodes + node),
-                           joints + 3 * (t * count + static_cast<std::size_t>(nodes_->joints[node])));
+      coordinates_.position_back(positions + 3 * (t * nodes_->nodes + node),
+                                 joints + 3 * (t * count + static_cast<std::size_t>(nodes_->joints[node])));
     }
   }
 }
@@ -57,11 +57,11 @@ void Body::write_frame(const Answer& answer, std::size_t t, lf_motion& motion) c
   float ours[4];
   if (motion.root_positions != nullptr) {
     store(ground, ours);
-    space_.position(ours, motion.root_positions + 3 * t);
+    coordinates_.position(ours, motion.root_positions + 3 * t);
   }
   if (motion.root_rotations != nullptr) {
     store(yaw, ours);
-    space_.rotation(ours, motion.root_rotations + 4 * t);
+    coordinates_.rotation_xyzw(ours, motion.root_rotations + 4 * t);
   }
   const std::size_t count = nodes_->nodes;
   if (motion.positions != nullptr) {
@@ -70,7 +70,7 @@ void Body::write_frame(const Answer& answer, std::size_t t, lf_motion& motion) c
       Vec3 position = load(answer.joints.data() + 3 * (t * skeleton().joints + joint));
       if (root_is_separate_) position = qrot(back, position - ground);
       store(position, ours);
-      space_.position(ours, motion.positions + 3 * (t * count + node));
+      coordinates_.position(ours, motion.positions + 3 * (t * count + node));
     }
   }
   if (motion.rotations != nullptr) {
@@ -78,7 +78,7 @@ void Body::write_frame(const Answer& answer, std::size_t t, lf_motion& motion) c
       Quat rotation = load_quat(answer.rotations.data() + 4 * (t * count + node));
       if (root_is_separate_ && node == 0) rotation = qmul(back, rotation);
       store(rotation, ours);
-      space_.rotation(ours, motion.rotations + 4 * (t * count + node));
+      coordinates_.rotation_xyzw(ours, motion.rotations + 4 * (t * count + node));
     }
   }
 }

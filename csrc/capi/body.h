@@ -1,10 +1,10 @@
 // The body of a session's motions: its skeleton, and how the caller's axes, unit and root see it.
 #pragma once
 
+#include "coordinates.h"
 #include "lamp_fast.h"
 #include "queue.h"
 #include "rotations.h"
-#include "space.h"
 
 namespace lf::capi {
 
@@ -15,7 +15,7 @@ class Body {
   const Skeleton& skeleton() const noexcept { return *nodes_->skeleton; }
   const Hierarchy& nodes() const noexcept { return *nodes_; }
   const RestPose& rest() const noexcept { return rest_; }
-  const Space& space() const noexcept { return space_; }
+  const Coordinates& coordinates() const noexcept { return coordinates_; }
   bool root_is_separate() const noexcept { return root_is_separate_; }
 
   // The caller's positions (frames, K, 3) -> joints (frames, J, 3).
@@ -29,7 +29,7 @@ class Body {
 
   const Hierarchy* nodes_;
   RestPose rest_;
-  Space space_;
+  Coordinates coordinates_;
   bool root_is_separate_;
 };
 

@@ -96,8 +96,10 @@ const Slot* Queue::first_due(Clock::time_point now) const noexcept {
   for (const Slot& slot : slots_) {
     if (!waits(slot)) continue;
     const Clock::time_point due = this->due(slot, now);
-    const bool is_first = first == nullptr || due < first_due || (due == first_due && slot.turn_ < first->turn_);
-    if (is_first) first = &slot, first_due = due;
+    if (first == nullptr || due < first_due || (due == first_due && slot.turn_ < first->turn_)) {
+      first = &slot;
+      first_due = due;
+    }
   }
   if (first == nullptr || first->question.stream == nullptr) return first;
   for (const Slot& slot : slots_) {

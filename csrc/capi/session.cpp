@@ -259,14 +259,16 @@ bool lf_session::read_params(const lf_generate_params& params, Question& questio
       !in_range(params.top_k, 0, static_cast<double>(size.codes), "top_k", error)) {
     return false;
   }
-
   const bool keeps = params.before_frames != 0 || params.after_frames != 0;
-  if (!keeps) return true;
+  return !keeps || read_given(params, question, error);
+}
+
+bool lf_session::read_given(const lf_generate_params& params, Question& question, Error& error) const noexcept {
   if (question.stream != nullptr) {
     return fail(error, LF_ERROR_INVALID_ARGUMENT,
                 "a stream keeps its own frames; leave before_frames and after_frames 0");
   }
-  if (params.before_frames < 0 || params.after_frames < 0 || is_predicted ||
+  if (params.before_frames < 0 || params.after_frames < 0 || params.frames == LF_FRAMES_FROM_PROMPT ||
       params.before_frames >= params.frames - params.after_frames) {
     return fail(error, LF_ERROR_INVALID_ARGUMENT,
                 "before_frames is %d and after_frames %d, expected less than frames, %d", params.before_frames,
@@ -279,9 +281,9 @@ bool lf_session::read_params(const lf_generate_params& params, Question& questio
   given.before = static_cast<std::size_t>(params.before_frames);
   given.after = static_cast<std::size_t>(params.after_frames);
   given.between = static_cast<std::size_t>(params.frames) - given.before - given.after;
-  if (given.tokens() > size.max_tokens) {
-    return fail(error, LF_ERROR_TOO_LONG, "frames to be kept begin a token of %zu frames: frames can be %d here",
-                kFramesPerToken, longest - static_cast<int>(given.lead()));
+  if (given.tokens() > sizes().max_tokens) {
+    return fail(error, LF_ERROR_TOO_LONG, "frames to be kept begin a token of %zu frames: frames can be %zu here",
+                kFramesPerToken, kFramesPerToken * sizes().max_tokens - given.lead());
   }
   const std::size_t width = body_.nodes().nodes * 3;
   if (!all_finite(params.before, given.before * width) || !all_finite(params.after, given.after * width)) {
@@ -396,7 +398,7 @@ StreamOptions lf_session::stream_options(const lf_stream_params& params) const n
   StreamOptions options;
   options.hierarchy = &body_.nodes();
   options.rest = body_.rest();
-  options.coordinates = body_.space().coordinates();
+  options.coordinates = body_.coordinates();
   options.fps = sizes().frames_per_second;
   options.frames =
       std::max(static_cast<std::size_t>(params_.stream_seconds * options.fps), kFramesPerToken * sizes().max_tokens);
@@ -405,10 +407,10 @@ StreamOptions lf_session::stream_options(const lf_stream_params& params) const n
   options.idle_seconds = params.idle_seconds;
   options.resume_seconds = static_cast<float>(params.blend_frames) / options.fps;
   float place[3];
-  body_.space().position_back(params.position, place);
+  options.coordinates.position_back(params.position, place);
   options.x = place[0];
   options.z = place[2];
-  options.heading = body_.space().coordinates().heading(params.heading);
+  options.heading = options.coordinates.heading(params.heading);
   return options;
 }
 

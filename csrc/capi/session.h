@@ -95,6 +95,7 @@ struct lf_session {
   void wait_until_done(const Slot& slot) noexcept;
   bool read_text(const char* text, lf::capi::Question& question, lf::Error& error) const noexcept;
   bool read_params(const lf_generate_params& params, lf::capi::Question& question, lf::Error& error) const noexcept;
+  bool read_given(const lf_generate_params& params, lf::capi::Question& question, lf::Error& error) const noexcept;
 
   lf::StreamOptions stream_options(const lf_stream_params& params) const noexcept;
 

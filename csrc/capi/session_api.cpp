@@ -138,7 +138,7 @@ lf_status lf_session_joint(const lf_session* session, int32_t index, lf_joint* j
     joint->parent = body.nodes().parents[node];
     float rest[3];
     store(body.rest().offsets[node], rest);
-    body.space().position(rest, joint->rest);
+    body.coordinates().position(rest, joint->rest);
     return true;
   });
 }

@@ -59,14 +59,14 @@ void ConvBlock::run(const Executor& executor, float* x, std::size_t rows, Linear
 }
 
 Decoder::Scratch::Scratch(const Decoder& decoder, std::size_t max_tokens, Arena& arena) noexcept {
-  const std::size_t rows = kFramesPerToken * max_tokens, margin = widest_margin(decoder.stages_);
+  const std::size_t max_rows = kFramesPerToken * max_tokens, margin = widest_margin(decoder.stages_);
   const Kernels& kernels = *decoder.kernels_;
   latents = LinearInput(kernels, decoder.precision_, max_tokens, decoder.code_width_, arena, 1);
-  input = LinearInput(kernels, decoder.precision_, rows, decoder.width_, arena, margin);
-  hidden = LinearInput(kernels, decoder.precision_, rows, decoder.width_, arena, margin);
+  input = LinearInput(kernels, decoder.precision_, max_rows, decoder.width_, arena, margin);
+  hidden = LinearInput(kernels, decoder.precision_, max_rows, decoder.width_, arena, margin);
   gathered = arena.take<float>(max_tokens * decoder.code_width_);
-  x = arena.take<float>(rows * decoder.width_);
-  wider = arena.take<float>(rows * decoder.width_);
+  x = arena.take<float>(max_rows * decoder.width_);
+  wider = arena.take<float>(max_rows * decoder.width_);
 }
 
 Decoder::Decoder(const Kernels& kernels, Precision precision, const DecoderWeights& weights, const float* codebook,
@@ -144,12 +144,12 @@ bool Decoder::advance(const Executor& executor, Scratch& scratch, float* feature
 }
 
 Encoder::Scratch::Scratch(const Encoder& encoder, std::size_t max_tokens, Arena& arena) noexcept {
-  const std::size_t rows = kFramesPerToken * max_tokens, margin = widest_margin(encoder.stages_);
+  const std::size_t max_rows = kFramesPerToken * max_tokens, margin = widest_margin(encoder.stages_);
   const Kernels& kernels = *encoder.kernels_;
-  features = LinearInput(kernels, encoder.precision_, rows, encoder.features_, arena, 1);
-  input = LinearInput(kernels, encoder.precision_, rows, encoder.width_, arena, margin);
-  hidden = LinearInput(kernels, encoder.precision_, rows, encoder.width_, arena, margin);
-  x = arena.take<float>(rows * encoder.width_);
+  features = LinearInput(kernels, encoder.precision_, max_rows, encoder.features_, arena, 1);
+  input = LinearInput(kernels, encoder.precision_, max_rows, encoder.width_, arena, margin);
+  hidden = LinearInput(kernels, encoder.precision_, max_rows, encoder.width_, arena, margin);
+  x = arena.take<float>(max_rows * encoder.width_);
 }
 
 Encoder::Encoder(const Kernels& kernels, Precision precision, const EncoderWeights& weights, const Allocator& allocator)

@@ -34,10 +34,21 @@ void Coordinates::position(const float* in, float* out) const noexcept {
   for (int i = 0; i < 3; ++i) out[i] = units_ * (sign_[i] * from[source_[i]]);
 }
 
+void Coordinates::position_back(const float* in, float* out) const noexcept {
+  const float scale = 1 / (units_ * units_) * units_, from[3] = {in[0], in[1], in[2]};
+  for (int i = 0; i < 3; ++i) out[source_[i]] = scale * sign_[i] * from[i];
+}
+
 void Coordinates::rotation(const float* in, float* out) const noexcept {
   const float from[3] = {in[1], in[2], in[3]};
   out[0] = in[0];
   for (int i = 0; i < 3; ++i) out[1 + i] = handed_ * (sign_[i] * from[source_[i]]);
+}
+
+void Coordinates::rotation_xyzw(const float* in, float* out) const noexcept {
+  float turned[4];
+  rotation(in, turned);
+  for (int i = 0; i < 4; ++i) out[i] = turned[(i + 1) % 4];
 }
 
 }  // namespace lf

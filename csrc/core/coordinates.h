@@ -22,13 +22,17 @@ class Coordinates {
   // A point or a step (3), metres, in their axes and unit. in and out may be the same.
   void position(const float* in, float* out) const noexcept;
 
+  // The way back: theirs into ours.
+  void position_back(const float* in, float* out) const noexcept;
+
   // A unit quaternion w, x, y, z in their axes. A mirrored space turns the other way round.
   void rotation(const float* in, float* out) const noexcept;
 
+  // The same, told as x, y, z, w.
+  void rotation_xyzw(const float* in, float* out) const noexcept;
+
   // An angle about the upward axis, as their quaternions count it.
   float heading(float angle) const noexcept { return handed_ * angle; }
-
-  float units() const noexcept { return units_; }
 
  private:
   std::uint8_t source_[3];  // which of our axes each of theirs lies along

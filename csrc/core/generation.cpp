@@ -18,7 +18,25 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
   edge_ = decodes_ ? request.edge_tokens : 0;
   tokens_ = request.tokens;
   has_known_ = request.known != nullptr;
-  const ModelSizes& sizes = model.sizes();
+  if (!check(request, error)) return false;
+  if (has_known_) std::copy_n(request.known, tokens_, workspace.ids_);
+
+  if (request.condition != nullptr) {
+    std::copy_n(request.condition, model.sizes_.condition_width, workspace.condition_);
+    begin_drawing();
+    return true;
+  }
+  ReadingRequest reading;
+  reading.text = request.text;
+  reading.text_bytes = request.text_bytes;
+  reading.condition = workspace.condition_;
+  if (!reading_.begin(model, workspace, executor, reading, error)) return false;
+  phase_ = Phase::reading;
+  return true;
+}
+
+bool Generation::check(const GenerationRequest& request, Error& error) const noexcept {
+  const ModelSizes& sizes = model_->sizes_;
   const DecodingOptions& options = request.decoding;
   if (!sizes.makes_motions) return fail(error, status::unsupported, Model::kMakesNone);
   if (tokens_ == 0 && has_known_) {
@@ -28,10 +46,10 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
   if (tokens_ > sizes.max_tokens) {
     return fail(error, status::invalid_argument, "%zu tokens are wanted, expected 1 to %zu", tokens_, sizes.max_tokens);
   }
-  if ((tokens_ == 0 ? sizes.max_tokens : tokens_) + 2 * edge_ > workspace.max_tokens_) {
+  if ((tokens_ == 0 ? sizes.max_tokens : tokens_) + 2 * edge_ > workspace_->max_tokens_) {
     return fail(error, status::invalid_argument,
                 "%zu tokens at either end are decoded besides, the workspace has %zu in all", edge_,
-                workspace.max_tokens_);
+                workspace_->max_tokens_);
   }
   if (options.steps < 1 || options.steps > std::numeric_limits<std::uint32_t>::max() - 1) {
     return fail(error, status::invalid_argument, "the number of steps is %zu, expected at least 1", options.steps);
@@ -44,22 +62,10 @@ bool Generation::begin(const Model& model, Workspace& workspace, const Executor&
   if (options.top_k > sizes.codes) {
     return fail(error, status::invalid_argument, "top_k is %zu, expected 1 to %zu", options.top_k, sizes.codes);
   }
-  if (has_known_ && !model.check_known(request.known, tokens_, error)) return false;
-  if (has_known_) std::copy_n(request.known, tokens_, workspace.ids_);
-
-  if (request.condition != nullptr) {
-    std::copy_n(request.condition, sizes.condition_width, workspace.condition_);
-    begin_drawing();
-    return true;
+  if (request.condition == nullptr && request.text == nullptr) {
+    return fail(error, status::invalid_argument, "a text or its condition is needed");
   }
-  if (request.text == nullptr) return fail(error, status::invalid_argument, "a text or its condition is needed");
-  ReadingRequest reading;
-  reading.text = request.text;
-  reading.text_bytes = request.text_bytes;
-  reading.condition = workspace.condition_;
-  if (!reading_.begin(model, workspace, executor, reading, error)) return false;
-  phase_ = Phase::reading;
-  return true;
+  return !has_known_ || model_->check_known(request.known, tokens_, error);
 }
 
 void Generation::begin_drawing() noexcept {

@@ -55,6 +55,7 @@ class Generation {
  private:
   enum class Phase : std::uint8_t { none, reading, drawing, decoding, done };
 
+  bool check(const GenerationRequest& request, Error& error) const noexcept;
   void begin_drawing() noexcept;
   void begin_decoding() noexcept;
 

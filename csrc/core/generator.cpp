@@ -13,7 +13,7 @@ constexpr std::size_t kDrawnAtOnce = 4;  // positions in one task
 Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
   const Kernels& kernels = *generator.kernels_;
   const Precision precision = generator.precision_;
-  const std::size_t width = generator.width_, tokens = generator.max_tokens_, rows = 2 * (1 + tokens);
+  const std::size_t width = generator.width_, most = generator.max_tokens_, rows = 2 * (1 + most);
   stream = ResidualStream(kernels, precision, rows, width, generator.heads_, generator.feedforward_, generator.epsilon_,
                           arena);
   const Format format = stream.qkv.format;
@@ -21,18 +21,18 @@ Generator::Scratch::Scratch(const Generator& generator, Arena& arena) noexcept {
   row = arena.take<float>(8 * width);
   embedded = arena.take<float>(rows * width);
   embedded_qkv = {arena.take<unsigned char>(rows * 3 * width * format_size(format)), 3 * width, format};
-  gathered = arena.take<float>(2 * tokens * width);
-  queries = {arena.take<unsigned char>(2 * tokens * width * format_size(format)), width, format};
-  dense = arena.take<float>(2 * tokens * width);
-  dense_input = LinearInput(kernels, precision, 2 * tokens, width, arena);
-  logits = arena.take<float>(2 * tokens * generator.codes_);
-  confidence = arena.take<float>(tokens);
-  shown = arena.take<std::int64_t>(tokens);
-  masked = arena.take<std::int32_t>(tokens);
-  masked_rows = arena.take<std::int32_t>(2 * tokens);
-  asking = arena.take<std::int32_t>(2 * tokens);
+  gathered = arena.take<float>(2 * most * width);
+  queries = {arena.take<unsigned char>(2 * most * width * format_size(format)), width, format};
+  dense = arena.take<float>(2 * most * width);
+  dense_input = LinearInput(kernels, precision, 2 * most, width, arena);
+  logits = arena.take<float>(2 * most * generator.codes_);
+  confidence = arena.take<float>(most);
+  shown = arena.take<std::int64_t>(most);
+  masked = arena.take<std::int32_t>(most);
+  masked_rows = arena.take<std::int32_t>(2 * most);
+  asking = arena.take<std::int32_t>(2 * most);
   attention =
-      arena.take<unsigned char>(attention_scratch(kernels, 2, 1 + tokens, generator.heads_, width / generator.heads_));
+      arena.take<unsigned char>(attention_scratch(kernels, 2, 1 + most, generator.heads_, width / generator.heads_));
 }
 
 Generator::FirstStep::FirstStep(const Generator& generator, Arena& arena) noexcept

@@ -175,6 +175,36 @@ void Linear::run(const Executor& executor, const LinearInput& in, const LinearCa
   run(executor, in, {in.margin_, 1, 0, in.rows_}, call);
 }
 
+Finish Linear::finishing(const LinearInput& in, const LinearCall& call, const Taps* taps, std::size_t from,
+                         std::size_t row, std::size_t column) const noexcept {
+  Finish finish{};
+  finish.bias = bias_.data() + column;
+  if (format_ == Format::u8) {
+    finish.column_scale = scale_.data() + column;
+    finish.column_fold = fold_.data() + column;
+    finish.row_scale = in.scale_ + from;
+    finish.row_offset = in.offset_ + from;
+    finish.taps = taps;
+  }
+  finish.activation = call.activation;
+  if (call.residual != nullptr) {
+    const std::size_t first = call.residual_rows == nullptr ? row : 0;
+    finish.residual = call.residual + first * call.residual_stride + column;
+    finish.residual_stride = call.residual_stride;
+    finish.residual_rows = call.residual_rows == nullptr ? nullptr : call.residual_rows + row;
+    if (call.stats != nullptr) {
+      finish.stats = call.stats + 2 * first;
+      finish.norm_scale = norm_scale_.data() + column;
+      finish.norm_shift = norm_shift_.data() + column;
+    }
+  }
+  const Rows out = call.out.from_row(row).from_column(column);
+  finish.out = out.data;
+  finish.out_stride = out.stride;
+  finish.out_format = out.format;
+  return finish;
+}
+
 void Linear::run(const Executor& executor, const LinearInput& in, const Window& window,
                  const LinearCall& call) const noexcept {
   if (window.rows == 0) return;
@@ -217,32 +247,7 @@ void Linear::run(const Executor& executor, const LinearInput& in, const Window& 
           kernel.run({a + tap * tap_stride, row_stride, tap_stride, rows, b + tap * tap_bytes, taps_of_a_tile, groups_,
                       sums + tap * kMaxTileRows * kMaxPanel, panel});
         }
-        Finish finish{};
-        finish.bias = bias_.data() + column;
-        if (format_ == Format::u8) {
-          finish.column_scale = scale_.data() + column;
-          finish.column_fold = fold_.data() + column;
-          finish.row_scale = in.scale_ + from;
-          finish.row_offset = in.offset_ + from;
-          finish.taps = has_taps ? &taps : nullptr;
-        }
-        finish.activation = call.activation;
-        if (call.residual != nullptr) {
-          const std::size_t first = call.residual_rows == nullptr ? row : 0;
-          finish.residual = call.residual + first * call.residual_stride + column;
-          finish.residual_stride = call.residual_stride;
-          finish.residual_rows = call.residual_rows == nullptr ? nullptr : call.residual_rows + row;
-          if (call.stats != nullptr) {
-            finish.stats = call.stats + 2 * first;
-            finish.norm_scale = norm_scale_.data() + column;
-            finish.norm_shift = norm_shift_.data() + column;
-          }
-        }
-        const Rows out = call.out.from_row(row).from_column(column);
-        finish.out = out.data;
-        finish.out_stride = out.stride;
-        finish.out_format = out.format;
-        kernels_->finish(sums, rows, columns, finish);
+        kernels_->finish(sums, rows, columns, finishing(in, call, has_taps ? &taps : nullptr, from, row, column));
       }
     }
   });

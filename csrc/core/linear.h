@@ -128,6 +128,10 @@ class Linear {
   void run(const Executor& executor, const LinearInput& in, const Window& window,
            const LinearCall& call) const noexcept;
 
+  // What is done with the tile whose first row and column are these; `from` is that row among the input's.
+  Finish finishing(const LinearInput& in, const LinearCall& call, const Taps* taps, std::size_t from, std::size_t row,
+                   std::size_t column) const noexcept;
+
   const Kernels* kernels_ = nullptr;
   Format format_ = Format::f32;
   std::size_t inputs_ = 0, outputs_ = 0, taps_ = 1, groups_ = 0, panel_bytes_ = 0;

@@ -17,10 +17,6 @@ double hermite(double from, double slope_from, double to, double slope_to, doubl
   return rest * rest * ((1 + 2 * u) * from + u * slope_from) + u * u * ((3 - 2 * u) * to - rest * slope_to);
 }
 
-void store_xyzw(const float* wxyz, float* out) noexcept {
-  for (int i = 0; i < 4; ++i) out[i] = wxyz[(i + 1) % 4];
-}
-
 constexpr double kLongestTick = 1e9;  // seconds; the difference of two times may be infinite
 
 using PoseArray = std::array<float, 3 * kMaxJoints>;
@@ -361,16 +357,13 @@ void Stream::write(const Frame& frame, Pose& pose) noexcept {
       coordinates_.position(pose.positions + 3 * node, pose.positions + 3 * node);
     }
   }
-  float theirs[4];
   if (pose.rotations) {
     for (std::size_t i = 0; i < 4 * hierarchy_->nodes; i += 4) {
-      coordinates_.rotation(rotations.data() + i, theirs);
-      store_xyzw(theirs, pose.rotations + i);
+      coordinates_.rotation_xyzw(rotations.data() + i, pose.rotations + i);
     }
   }
   coordinates_.position(ground, pose.root_position);
-  coordinates_.rotation(yaw, theirs);
-  store_xyzw(theirs, pose.root_rotation);
+  coordinates_.rotation_xyzw(yaw, pose.root_rotation);
   double step_x = frame.x - last_x_, step_z = frame.z - last_z_;
   turn(-last_heading_, step_x, step_z);
   store(Vec3{step_x, 0, step_z}, pose.root_step);

@@ -42,16 +42,14 @@ inline bool is_utf8(std::string_view text) noexcept {
 
 // Writes 1 to 4 bytes and returns how many.
 inline std::size_t write_character(std::uint32_t character, char* out) noexcept {
-  const auto put = [&](std::size_t i, std::uint32_t byte) { out[i] = static_cast<char>(byte); };
-  if (character < 0x80) return put(0, character), 1;
-  if (character < 0x800) return put(0, 0xC0 | character >> 6), put(1, 0x80 | (character & 0x3F)), 2;
-  if (character < 0x10000) {
-    put(0, 0xE0 | character >> 12), put(1, 0x80 | (character >> 6 & 0x3F)), put(2, 0x80 | (character & 0x3F));
-    return 3;
+  constexpr std::uint32_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
+  const std::size_t length = character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
+  for (std::size_t i = length - 1; i > 0; --i) {
+    out[i] = static_cast<char>(0x80 | (character & 0x3F));
+    character >>= 6;
   }
-  put(0, 0xF0 | character >> 18), put(1, 0x80 | (character >> 12 & 0x3F));
-  put(2, 0x80 | (character >> 6 & 0x3F)), put(3, 0x80 | (character & 0x3F));
-  return 4;
+  out[0] = static_cast<char>(leads[length] | character);
+  return length;
 }
 
 }  // namespace lf

@@ -145,6 +145,11 @@ void presets() {
     space.rotation(yaw, rotation);
     expect(near(position, expected.position, 3, 0), "positions in a preset");
     expect(near(rotation, expected.yaw, 4, 0), "rotations in a preset");
+    float back[3], xyzw[4];
+    space.position_back(position, back);
+    space.rotation_xyzw(yaw, xyzw);
+    expect(near(back, left_up_forward, 3, 1e-6), "and back");
+    expect(xyzw[3] == rotation[0] && near(xyzw, rotation + 1, 3, 0), "w last");
     expect(space.heading(1) == expected.heading, "headings in a preset");
 
     // To rotate, then convert, is to convert, then rotate by the converted rotation.

@@ -36,7 +36,7 @@ void LampPlayer::_ready() {
 }
 
 bool LampPlayer::start(lf_error& error) {
-  // A model in the .pck would go through FileAccess and lf_model_load_memory; its bytes then stay as long as the model.
+  // A model in the .pck would go through FileAccess and lf_model_load_memory.
   const CharString path = ProjectSettings::get_singleton()->globalize_path(model_path_).utf8();
   if (lf_model_load(path.get_data(), nullptr, &model_, &error) != LF_OK) return false;
   lf_session_params params;
