@@ -7,6 +7,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .codebook_lookup import check_precision
+from .operands import contiguous
 
 FEW_ROWS = 256
 # Two programs for each multiprocessor of an H100: with fewer blocks of rows, the codes are shared out too.
@@ -235,7 +236,7 @@ def codebook_lookup_triton(x: Tensor, codebook: Tensor, precision: str = "ieee",
         out = torch.empty(m, dtype=torch.int64, device=x.device)
     if m == 0:
         return out
-    x, codebook = x.detach().contiguous(), codebook.detach().contiguous()
+    x, codebook = contiguous(x), contiguous(codebook)
     if m <= FEW_ROWS:
         block_m, block_k, block_d, num_warps, num_stages = 16, 16, 64, 4, 3
         scored, scored_low, half_norms = codebook, None, None

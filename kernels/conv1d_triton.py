@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .operands import interprets_bfloat16, unit_stride
+from .operands import contiguous, interprets_bfloat16, unit_stride
 
 
 class Tile(NamedTuple):
@@ -194,11 +194,11 @@ def conv1d_triton(
     tile = choose_tile(x, batch * t, outputs)
     with torch.cuda.device_of(x):
         conv1d_kernel[(programs(batch * t, outputs, tile),)](
-            x.detach().contiguous(),
+            contiguous(x),
             weight,
-            bias.detach(),
-            None if residual is None else residual.detach().contiguous(),
-            None if lengths is None else lengths.contiguous(),
+            contiguous(bias),
+            contiguous(residual),
+            contiguous(lengths),
             out,
             batch,
             t,

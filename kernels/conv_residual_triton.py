@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .conv1d_triton import BUSY, conv1d_triton, convolve, locate, relu
-from .operands import interprets_bfloat16, unit_stride
+from .operands import contiguous, interprets_bfloat16, unit_stride
 
 # Beyond this the sums of a tile do not fit into registers.
 MAX_WIDTH = 256
@@ -109,12 +109,12 @@ def conv_residual_triton(
     block_h = max(16, min(64, width & -width))
     with torch.cuda.device_of(x):
         conv_residual_kernel[(triton.cdiv(batch * t, block_m),)](
-            x.detach().contiguous(),
+            contiguous(x),
             conv_weight,
-            conv_bias.detach(),
+            contiguous(conv_bias),
             out_weight,
-            out_bias.detach(),
-            None if lengths is None else lengths.contiguous(),
+            contiguous(out_bias),
+            contiguous(lengths),
             out,
             batch,
             t,

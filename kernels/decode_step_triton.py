@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .decode_step import KEPT
+from .operands import contiguous
 from .philox_triton import philox_uniform_row
 
 _KEPT = tl.constexpr(KEPT)
@@ -168,13 +169,7 @@ def decode_step_triton(
     block_k = max(4, triton.next_power_of_2(k))
     with torch.cuda.device_of(logits):
         decode_step_kernel[(batch * n,)](
-            logits.detach().contiguous(),
-            None if unconditional_logits is None else unconditional_logits.detach().contiguous(),
-            ids.contiguous(),
-            next_count.contiguous(),
-            seeds.contiguous(),
-            samples.contiguous(),
-            None if noise is None else noise.contiguous(),
+            *map(contiguous, (logits, unconditional_logits, ids, next_count, seeds, samples, noise)),
             *out,
             arrivals,
             step,

@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .operands import unit_stride
+from .operands import contiguous, unit_stride
 
 
 @triton.jit
@@ -94,10 +94,7 @@ def int8_linear_triton(
     with torch.cuda.device_of(x):
         int8_linear_kernel[(triton.cdiv(m, tiles["BLOCK_M"]) * triton.cdiv(out_features, tiles["BLOCK_OUT"]),)](
             x,
-            x_scale.contiguous(),
-            weight.contiguous(),
-            weight_scale.contiguous(),
-            bias if bias is None else bias.detach().contiguous(),
+            *map(contiguous, (x_scale, weight, weight_scale, bias)),
             out,
             m,
             out_features,

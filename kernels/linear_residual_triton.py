@@ -8,7 +8,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
 from .linear_triton import linear_tile, load_rows, streamed_product, whole_product
-from .operands import interprets_bfloat16, unit_stride
+from .operands import contiguous, interprets_bfloat16, unit_stride
 
 
 @triton.jit
@@ -117,9 +117,9 @@ def linear_residual_triton(
         linear_residual_kernel[(triton.cdiv(o, tile["BLOCK_O"]) * triton.cdiv(r, tile["BLOCK_M"]),)](
             x,
             weight,
-            bias.detach().contiguous(),
+            contiguous(bias),
             residual,
-            *(None if y is None else y.detach().contiguous() for y in (stats, scale, shift, rows, weight_scale)),
+            *map(contiguous, (stats, scale, shift, rows, weight_scale)),
             out,
             r,
             o,

@@ -8,7 +8,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
 from .linear_triton import linear_tile, load_rows, streamed_product, whole_product
-from .operands import interprets_bfloat16, unit_stride
+from .operands import contiguous, interprets_bfloat16, unit_stride
 
 
 @triton.jit
@@ -173,9 +173,7 @@ def norm_linear_triton(
         norm_linear_kernel[(triton.cdiv(o, tile["BLOCK_O"]) * triton.cdiv(m, tile["BLOCK_M"]),)](
             x,
             weight,
-            fold.detach().contiguous(),
-            bias.detach().contiguous(),
-            None if weight_scale is None else weight_scale.contiguous(),
+            *map(contiguous, (fold, bias, weight_scale)),
             *out,
             float(eps),
             m,

@@ -10,6 +10,11 @@ def unit_stride(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
+def contiguous(x: Tensor | None) -> Tensor | None:
+    """x without gradient, contiguous; None stays None."""
+    return None if x is None else x.detach().contiguous()
+
+
 def interprets_bfloat16(x: Tensor) -> bool:
     """The interpreter, the only one to see tensors of the CPU, reads bfloat16 as integers: kernels widen such x."""
     return x.device.type == "cpu" and x.dtype == torch.bfloat16

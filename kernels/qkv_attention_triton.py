@@ -9,7 +9,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
 from .norm_linear_triton import norm_linear_triton
-from .operands import interprets_bfloat16
+from .operands import contiguous, interprets_bfloat16
 from .sequence_attention_triton import WHOLE_TOKENS, attend, sequence_attention_triton
 
 # Every program reads x and its part of the weights from L2; for more of them that takes longer than to write q, k and v
@@ -135,7 +135,7 @@ def qkv_attention_triton(
     attended, stats = out
     if attended.numel() == 0:
         return out
-    x, weight, bias = x.detach().contiguous(), weight.detach().contiguous(), bias.detach().contiguous()
+    x, weight, bias = map(contiguous, (x, weight, bias))
     dim = width // num_heads
     # float32 and wide heads would not fit into registers.
     fits = length <= WHOLE_TOKENS and dim <= 64 and x.dtype != torch.float32
@@ -147,9 +147,9 @@ def qkv_attention_triton(
         qkv_attention_kernel[(batch * num_heads,)](
             x,
             weight,
-            None if fold is None else fold.detach().contiguous(),
+            contiguous(fold),
             bias,
-            None if lengths is None else lengths.contiguous(),
+            contiguous(lengths),
             attended,
             stats,
             length,

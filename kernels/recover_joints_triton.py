@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .operands import contiguous
+
 COLUMNS = 12  # of the features that a program copies beside its joint: F = 12 J - 1
 
 
@@ -93,10 +95,7 @@ def recover_joints_triton(
         return out
     with torch.cuda.device_of(normal):
         recover_joints_kernel[(batch, num_joints)](
-            normal.contiguous(),
-            mean.contiguous(),
-            std.contiguous(),
-            None if lengths is None else lengths.contiguous(),
+            *map(contiguous, (normal, mean, std, lengths)),
             *out,
             frames,
             width,

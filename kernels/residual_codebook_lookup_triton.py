@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .codebook_lookup_triton import as_scored, better_of, load_columns, scores
+from .operands import contiguous
 
 
 @triton.jit
@@ -98,7 +99,7 @@ def residual_codebook_lookup_triton(
     quantized.copy_(x.detach())
     # Many rows take tiles that reuse what they read; few go to many programs.
     block_m, block_k, block_d = (64, 128, 16) if m > 4096 else (16, 128, 32)
-    codebooks = codebooks.detach().contiguous()
+    codebooks = contiguous(codebooks)
     scored, _, half_norms = as_scored(codebooks, "ieee", block_k)
     with torch.cuda.device_of(x):
         residual_codebook_lookup_kernel[(triton.cdiv(m, block_m),)](

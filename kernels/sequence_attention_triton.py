@@ -7,7 +7,7 @@ from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dependent_launch import is_dependent
-from .operands import interprets_bfloat16, unit_stride
+from .operands import contiguous, interprets_bfloat16, unit_stride
 
 WHOLE_TOKENS = 64
 
@@ -158,7 +158,7 @@ def sequence_attention_triton(
             q,
             k,
             v,
-            None if lengths is None else lengths.contiguous(),
+            contiguous(lengths),
             out,
             dim**-0.5,
             heads,

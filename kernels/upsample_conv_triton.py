@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .conv1d_triton import choose_tile, convolve, locate, programs
-from .operands import interprets_bfloat16, unit_stride
+from .operands import contiguous, interprets_bfloat16, unit_stride
 
 
 @triton.jit(do_not_specialize=["B", "T"], do_not_specialize_on_alignment=["lengths"])
@@ -64,10 +64,10 @@ def upsample_conv_triton(
     tile = choose_tile(x, 2 * batch * t, outputs)
     with torch.cuda.device_of(x):
         upsample_conv_kernel[(2 * programs(batch * t, outputs, tile),)](
-            x.detach().contiguous(),
+            contiguous(x),
             weight,
-            bias.detach(),
-            None if lengths is None else lengths.contiguous(),
+            contiguous(bias),
+            contiguous(lengths),
             out,
             batch,
             t,

@@ -89,7 +89,8 @@ def test_strides_in_place_and_empty(device):
     expected = check(x, weight, bias, 1, False, False, residual).clone()
     strided = x.transpose(1, 2).contiguous().transpose(1, 2)
     reversed_inputs = weight.transpose(1, 2).contiguous().transpose(1, 2)
-    got = kernel.conv1d_triton(strided, reversed_inputs, bias, residual=residual, out=residual)
+    every_second = torch.stack((bias, bias), dim=1)[:, 0]
+    got = kernel.conv1d_triton(strided, reversed_inputs, every_second, residual=residual, out=residual)
     assert got.data_ptr() == residual.data_ptr() and torch.equal(got, expected)
     assert kernel.conv1d_triton(x[:0], weight, bias).shape == (0, 7, 24)
     assert kernel.conv1d_triton(x[:, :0], weight, bias).shape == (2, 0, 24)

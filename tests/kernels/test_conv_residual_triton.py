@@ -65,8 +65,9 @@ def test_a_padded_sample_gives_the_bits_that_it_gives_alone(device, fused):
 def test_strides_and_empty(device, fused):
     x, conv, conv_bias, out, out_bias = inputs = arguments(device, 2, 7, 32)
     expected = check(inputs, 1, fused=fused, hidden=torch.full_like(x, float("nan")))
-    strided = x.transpose(1, 2).contiguous().transpose(1, 2), conv.contiguous(), conv_bias, out.T.contiguous().T
-    assert torch.equal(kernel.conv_residual_triton(*strided, out_bias, fused=fused), expected)
+    biases = torch.stack((conv_bias, out_bias), dim=1).unbind(1)
+    strided = x.transpose(1, 2).contiguous().transpose(1, 2), conv.contiguous(), biases[0], out.T.contiguous().T
+    assert torch.equal(kernel.conv_residual_triton(*strided, biases[1], fused=fused), expected)
     assert kernel.conv_residual_triton(x[:0], *inputs[1:], fused=fused).shape == (0, 7, 32)
 
 
