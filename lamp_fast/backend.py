@@ -139,7 +139,7 @@ def _triton() -> Availability:
 
 def _native() -> Availability:
     try:
-        from lamp_fast import _native
+        from . import _native
     except ImportError as error:
         if find_spec("lamp_fast._native") is not None:
             return Availability(False, f"the C++ module does not load: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lamp_fast import LampError
+from .. import LampError
 
 PROMPT = "a person walks forward and waves with the right hand"
 

@@ -24,8 +24,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from lamp_fast import MotionCaptioner
-
+    from .. import MotionCaptioner
     from ..readers.motion import read_motion, split_clip
 
     motions = [read_motion(file, clip=clip) for file, clip in map(split_clip, args.files)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lamp_fast import LampError
+from .. import LampError
 
 COORDINATES = ("gltf", "unity", "unreal", "blender")
 
@@ -36,11 +36,11 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from lamp_fast.export import check_output, save
-    from lamp_fast.export.retarget import save_retargeted
-    from lamp_fast.export.smpl import write_smpl
-    from lamp_fast.export.target import read_target
-    from lamp_fast.motion import editing
+    from ..export import check_output, save
+    from ..export.retarget import save_retargeted
+    from ..export.smpl import write_smpl
+    from ..export.target import read_target
+    from ..motion import editing
 
     check_output(args.output)
     target = read_target(args.retarget, args.target_map) if args.retarget else None
@@ -80,15 +80,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(path: Path, args: argparse.Namespace):
-    from lamp_fast.readers.clip import read_clip
-    from lamp_fast.readers.motion import split_clip
+    from ..readers.clip import read_clip
+    from ..readers.motion import split_clip
 
     file, clip = split_clip(path)
     return read_clip(file, body=args.map, body_model=args.body_model, clip=clip)
 
 
 def _blended(clips, part: float):
-    from lamp_fast.motion import editing
+    from ..motion import editing
 
     if len(clips) != 2:
         raise LampError(f"--blend mixes two motions, {len(clips)} were given")
@@ -100,7 +100,7 @@ def locked(clip):
     """The clip with its feet held; prints what that did."""
     import numpy as np
 
-    from lamp_fast.motion.feet import foot_lock, sliding
+    from ..motion.feet import foot_lock, sliding
 
     result = foot_lock(clip)
     feet = [*clip.skeleton.left_foot, *clip.skeleton.right_foot]
@@ -114,7 +114,7 @@ def locked(clip):
 
 
 def _looped(clip):
-    from lamp_fast.motion.editing import find_loop, loop
+    from ..motion.editing import find_loop, loop
 
     found = find_loop(clip)
     start, end = found.start / clip.fps, found.end / clip.fps

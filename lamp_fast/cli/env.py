@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
-from lamp_fast import __version__
+from .. import __version__
 
 PACKAGES = ("torch", "triton", "numpy", "safetensors", "tokenizers", "pillow", "transformers", "accelerate")
 
@@ -40,7 +40,7 @@ def collect() -> dict:
     """The report as plain JSON values."""
     import torch
 
-    from lamp_fast.backend import Backend, asked_backend, available, current_backend
+    from ..backend import Backend, asked_backend, available, current_backend
 
     native = available()[Backend.NATIVE].works and asked_backend() in (None, Backend.NATIVE)
     bundled = files("lamp_fast") / "assets" / "lamp-mini" / "config.json"

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamp_fast import LampError
+from .. import LampError
 
 if TYPE_CHECKING:
-    from lamp_fast import MotionOutput
+    from .. import MotionOutput
 
 DEFAULT_FOLDER, DEFAULT_SUFFIXES = Path("outputs"), (".bvh", ".npz", ".gif")
 HELD_TOGETHER = (".gif", ".png", ".html")  # several motions fit one picture or page; other files hold one
@@ -53,9 +53,8 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from lamp_fast import LampPipeline
-    from lamp_fast.export import check_output, save
-
+    from .. import LampPipeline
+    from ..export import check_output, save
     from .convert_motion import locked
 
     prompt, seconds = _request(args.prompts, args.seconds, args.sequence)

@@ -28,7 +28,7 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from lamp_fast import MotionRetriever
+    from .. import MotionRetriever
 
     retriever = MotionRetriever.from_pretrained(args.model, device=args.device)
     with tqdm(unit=" files", disable=None, leave=False) as bar:

@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lamp_fast import LampError, __version__
-
+from .. import LampError, __version__
 from . import (
     bench,
     caption,

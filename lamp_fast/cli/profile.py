@@ -8,7 +8,7 @@ import statistics
 from itertools import cycle
 from pathlib import Path
 
-from lamp_fast import LampError
+from .. import LampError
 
 SHOWN = 15
 CALLS = 5

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamp_fast import LampError
-
+from .. import LampError
 from .index import DEFAULT_INDEX
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from lamp_fast import MotionRetriever
-
+    from .. import MotionRetriever
     from ..files import check_writable
 
     if args.page and args.find == "texts":

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamp_fast import LampError
+from .. import LampError
 
 if TYPE_CHECKING:
-    from lamp_fast.motion.clip import Clip
+    from ..motion.clip import Clip
 
 DEFAULT_PORT = 8017
 
@@ -38,8 +38,8 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from lamp_fast.export.page import render_page, write_page
-    from lamp_fast.files import check_writable
+    from ..export.page import render_page, write_page
+    from ..files import check_writable
 
     if args.export:
         if args.export.suffix.lower() not in (".html", ".htm"):
@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace, page: str) -> int:
     import webbrowser
 
-    from lamp_fast.viewer.server import ViewerServer
+    from ..viewer.server import ViewerServer
 
     @cache
     def pipeline():
-        from lamp_fast import LampPipeline
+        from .. import LampPipeline
 
         return LampPipeline.from_pretrained(args.model, device=args.device)
 
@@ -85,8 +85,8 @@ def _serve(args: argparse.Namespace, page: str) -> int:
 
 def _read(path: Path, args: argparse.Namespace) -> Clip:
     """The motion of a file, with the prompts and contacts that files of ours hold."""
-    from lamp_fast.readers.clip import told
-    from lamp_fast.readers.motion import read_motion, split_clip
+    from ..readers.clip import told
+    from ..readers.motion import read_motion, split_clip
 
     path, clip = split_clip(path)
     motion = read_motion(path, body=args.map, body_model=args.body_model, fps=args.fps, clip=clip)
