@@ -44,7 +44,7 @@ def find_folder(name_or_folder: str | os.PathLike) -> Path | None:
         ) from error
 
 
-def push_folder(
+def push_to_hub(
     folder: str | os.PathLike, repository: str, private: bool = False, message: str = "Upload by lamp-fast"
 ) -> str:
     """Upload a model folder, its model card and licence; -> the address. The repository is made if there is none.

@@ -16,7 +16,7 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..checkpoints.folder import find_lamp
-    from ..checkpoints.hub import push_folder
+    from ..checkpoints.hub import push_to_hub
 
-    print(push_folder(find_lamp(args.model), args.repository, args.private, args.message))
+    print(push_to_hub(find_lamp(args.model), args.repository, args.private, args.message))
     return 0

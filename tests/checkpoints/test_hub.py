@@ -9,7 +9,7 @@ import pytest
 from lamp_fast import LampError, LampPipeline
 from lamp_fast.checkpoints.captioner import load_captioner
 from lamp_fast.checkpoints.folder import load_lamp
-from lamp_fast.checkpoints.hub import push_folder
+from lamp_fast.checkpoints.hub import push_to_hub
 from lamp_fast.cli.main import main
 
 hub = pytest.importorskip("huggingface_hub")
@@ -99,14 +99,14 @@ def test_names_that_are_none_are_not_asked_for(server, tiny_folder):
     assert server[1] == []
     for name in ("nothing", "a/b/c", "me/tiny@v1"):
         with pytest.raises(LampError, match="give it as owner/name"):
-            push_folder(tiny_folder, name)
+            push_to_hub(tiny_folder, name)
 
 
 def test_what_cannot_be_sent(server, tiny_folder, tmp_path):
     with pytest.raises(LampError, match="is not a model folder"):
-        push_folder(tmp_path, "me/tiny")
+        push_to_hub(tmp_path, "me/tiny")
     with pytest.raises(LampError, match="others/tiny cannot be written .403 Forbidden: not yours.; log in"):
-        push_folder(tiny_folder, "others/tiny")
+        push_to_hub(tiny_folder, "others/tiny")
 
 
 def test_without_huggingface_hub(tiny_folder, monkeypatch, capsys):
