@@ -132,9 +132,7 @@ def kernels(session: Session, seconds: float) -> bool:
     if session.rehearsal:
         file = "tests/kernels/test_philox_triton.py"
         return session.pytest(file, seconds=seconds, at_once=False, TRITON_INTERPRET="1")
-    # Compilation for other GPUs is proven by `make test`; here it would take the time of the tests that need this one.
-    left_out = "--ignore=tests/kernels/test_compile_gate.py"
-    return session.pytest("tests/kernels", "tests/test_ops.py", "tests/profiling", left_out, seconds=seconds)
+    return session.pytest("tests/kernels", "tests/test_ops.py", "tests/profiling", seconds=seconds)
 
 
 def native(session: Session, seconds: float) -> bool:

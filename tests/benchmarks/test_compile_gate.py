@@ -1,31 +1,25 @@
 """Every kernel compiles for three generations of GPUs, and no worse than benchmarks/compile_gate.json says."""
 
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/compile_gate.py"
 ROW = {"registers": 64, "shared": 1024, "races": 0, "tensor": 0, "fma": 9, "load128": 4, "load16": 0, "spills": 0}
 
 pytest.importorskip("triton")
 
 
 @pytest.fixture(scope="module")
-def gate():
-    spec = importlib.util.spec_from_file_location("compile_gate", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def gate(benchmark_script):
+    return benchmark_script("compile_gate")
 
 
-def test_nothing_got_worse(tmp_path):
+def test_nothing_got_worse(gate, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    result = subprocess.run([sys.executable, "-P", SCRIPT], env=environment, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-P", gate.__file__], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
