@@ -103,7 +103,7 @@ def rows() -> Iterator[Row]:
                 new.full(196, b),
             ),
         )
-        yield Row("decode_step", f"{size} 49x512", lambda new, b=b: _decode_step(new, b), compare=drawn)
+        yield Row("decode_step", f"{size} 49x512", lambda new, b=b: decode_step_arguments(new, b), compare=drawn)
         yield Row(
             "sequence_attention",
             f"{size} 8 heads of 64",
@@ -133,7 +133,7 @@ def rows() -> Iterator[Row]:
             yield Row(
                 "qkv_attention",
                 f"{size} {width} {heads} heads",
-                lambda new, b=samples, width=width, heads=heads: _qkv_attention(new, b, width, heads),
+                lambda new, b=samples, width=width, heads=heads: qkv_attention_arguments(new, b, width, heads),
                 flops=samples * ROWS_OF_A_SAMPLE * (6 * width**2 + 4 * ROWS_OF_A_SAMPLE * width),
                 dtype=bf16,
             )
@@ -156,13 +156,13 @@ def rows() -> Iterator[Row]:
             yield Row(
                 "norm_linear",
                 f"{size} 512x1024{kind}",
-                lambda new, m=m, weight=weight: _norm_linear(new, m, 512, 1024, weight),
+                lambda new, m=m, weight=weight: norm_linear_arguments(new, m, 512, 1024, weight),
                 flops=2 * m * 512 * 1024,
             )
             yield Row(
                 "linear_residual",
                 f"{size} 1024x512{kind}",
-                lambda new, m=m, weight=weight: _linear_residual(new, m, 1024, 512, weight),
+                lambda new, m=m, weight=weight: linear_residual_arguments(new, m, 1024, 512, weight),
                 flops=2 * m * 1024 * 512,
             )
         yield from decoder_rows(size, b)
@@ -174,7 +174,7 @@ def decoder_rows(size: str, batch: int) -> Iterator[Row]:
         yield Row(
             "conv1d",
             f"{size} {t} rows 512x{outputs}",
-            lambda new, t=t, outputs=outputs: (new(batch, t, 512), *_taps(new, outputs, 512), 1, True),
+            lambda new, t=t, outputs=outputs: (new(batch, t, 512), *taps(new, outputs, 512), 1, True),
             flops=2 * batch * t * 3 * 512 * outputs,
         )
     for width in 192, 512:
@@ -184,7 +184,7 @@ def decoder_rows(size: str, batch: int) -> Iterator[Row]:
             f"{size} {t} rows {width}",
             lambda new, t=t, width=width: (
                 new(batch, t, width),
-                *_taps(new, width, width),
+                *taps(new, width, width),
                 new(width, width, scale=width**-0.5),
                 new(width),
                 3,
@@ -199,12 +199,12 @@ def decoder_rows(size: str, batch: int) -> Iterator[Row]:
     )
 
 
-def _taps(new: Draw, outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
+def taps(new: Draw, outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
     """weight (3,O,I), in memory as the engine has it, and bias."""
     return new(outputs, 3, inputs, scale=(3 * inputs) ** -0.5).transpose(0, 1), new(outputs)
 
 
-def _decode_step(new: Draw, batch: int) -> tuple:
+def decode_step_arguments(new: Draw, batch: int) -> tuple:
     logits, unconditional = new(batch, TOKENS, 512, scale=3), new(batch, TOKENS, 512, scale=3)
     ids, count = new.full(512, batch, TOKENS), new.full(TOKENS // 2, batch)
     seeds, samples = new.integers(2**40, batch), new.integers(2**20, batch)
@@ -219,20 +219,20 @@ def _weight(new: Draw, channels: int, width: int, dtype: torch.dtype | None) -> 
     return (new(channels, width, scale=width**-0.5, dtype=torch.float32) / scale[:, None]).to(dtype), scale
 
 
-def _norm_linear(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
+def norm_linear_arguments(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
     weight, scale = _weight(new, channels, width, dtype)
     fold = weight.float().sum(dim=1) * (1 if scale is None else scale)
     return new(m, width), weight, fold, new(channels), "gelu", 1e-5, scale
 
 
-def _linear_residual(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
+def linear_residual_arguments(new: Draw, m: int, width: int, channels: int, dtype: torch.dtype | None) -> tuple:
     weight, scale = _weight(new, channels, width, dtype)
     stats = new(m, 2, dtype=torch.float32).abs()
     vectors = new(channels), new(channels)
     return new(m, width), weight, new(channels), new(m, channels), stats, *vectors, None, scale
 
 
-def _qkv_attention(new: Draw, batch: int, width: int, num_heads: int) -> tuple:
+def qkv_attention_arguments(new: Draw, batch: int, width: int, num_heads: int) -> tuple:
     weight, bias = new(3 * width, width, scale=width**-0.5), new(3 * width)
     x, lengths = new(batch, ROWS_OF_A_SAMPLE, width), new.full(ROWS_OF_A_SAMPLE, batch)
     return x, weight, weight.float().sum(1), bias, lengths, "soft_causal", num_heads, 1e-5

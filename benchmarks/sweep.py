@@ -21,7 +21,15 @@ from unittest import mock
 import torch
 import triton
 from measure import REPLAY_MS, machine
-from rows import ROWS_OF_A_SAMPLE, TOKENS, Draw, _linear_residual, _norm_linear, _qkv_attention, _taps
+from rows import (
+    ROWS_OF_A_SAMPLE,
+    TOKENS,
+    Draw,
+    linear_residual_arguments,
+    norm_linear_arguments,
+    qkv_attention_arguments,
+    taps,
+)
 from run import HERE, Records, folders
 
 from lamp_fast.kernels import conv1d_triton, conv_residual_triton, linear_triton, qkv_attention_triton
@@ -69,8 +77,8 @@ def thresholds() -> Iterator[Threshold]:
 def linear(new: Draw) -> Iterator[Size]:
     for width in (384, 512):
         for launch, draw, inputs, outputs in (
-            (norm_linear_triton, _norm_linear, width, 1024),
-            (linear_residual_triton, _linear_residual, 1024, width),
+            (norm_linear_triton, norm_linear_arguments, width, 1024),
+            (linear_residual_triton, linear_residual_arguments, 1024, width),
         ):
             for samples in SAMPLES:
                 m = samples * ROWS_OF_A_SAMPLE
@@ -86,7 +94,9 @@ def qkv(new: Draw) -> Iterator[Size]:
     """One kernel up to so many programs: the two kernels are the call in front, reached beyond."""
     for width, heads in ((384, 6), (512, 8)):
         for samples in SAMPLES:
-            call = partial(qkv_attention_triton.qkv_attention_triton, *_qkv_attention(new, samples, width, heads))
+            call = partial(
+                qkv_attention_triton.qkv_attention_triton, *qkv_attention_arguments(new, samples, width, heads)
+            )
             calls = {
                 name: forced(qkv_attention_triton, "FUSED_PROGRAMS", limit, call)
                 for name, limit in {"two": 0, "fused": 10**9}.items()
@@ -101,7 +111,7 @@ def conv(new: Draw) -> Iterator[Size]:
         for motions, frames in ((1, TOKENS), (1, 4 * TOKENS), (4, 4 * TOKENS), (32, 4 * TOKENS), (256, 4 * TOKENS)):
             rows = motions * frames
             call = partial(
-                conv1d_triton.conv1d_triton, new(motions, frames, 512), *_taps(new, outputs, 512), relu_input=True
+                conv1d_triton.conv1d_triton, new(motions, frames, 512), *taps(new, outputs, 512), relu_input=True
             )
             calls = {
                 f"{tile.rows}x{tile.outputs}": forced(conv1d_triton, "HALF_TILES", (tile,), call) for tile in fitting
@@ -113,7 +123,7 @@ def conv(new: Draw) -> Iterator[Size]:
 def conv_block(width: int, new: Draw) -> Iterator[Size]:
     for motions in (1, 2, 4, 16, 32, 64, 128, 256):
         frames = 2 * TOKENS
-        weights = (*_taps(new, width, width), new(width, width, scale=width**-0.5), new(width))
+        weights = (*taps(new, width, width), new(width, width, scale=width**-0.5), new(width))
         calls = {
             name: partial(conv_residual_triton.conv_residual_triton, new(motions, frames, width), *weights, fused=fused)
             for name, fused in {"fused": True, "two": False}.items()
