@@ -88,6 +88,8 @@ STYLES = {
     "state dict": lambda net, folder: torch.save(net, folder / "a.pt"),
     "DataParallel": lambda net, folder: torch.save({"net": wrap(net)}, folder / "a.pth"),
     "safetensors": lambda net, folder: save_file(net, folder / "a.safetensors"),
+    "safetensors by another name": lambda net, folder: save_file(net, folder / "a.tar"),
+    "another by its name": lambda net, folder: torch.save({"net": net}, folder / "a.safetensors"),
     "codebook sums": lambda net, folder: torch.save({"vq_model": with_training_state(net)}, folder / "a.tar"),
     "half": lambda net, folder: torch.save({"net": {n: t.half() for n, t in net.items()}}, folder / "a.pth"),
 }

@@ -342,7 +342,7 @@ def _fill(file: Path, model: nn.Module, tensors: dict[str, Tensor], optional: Se
     if needed:
         others = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
         raise LampError(f"{file} lacks {needed[0]}{others}; get the whole file")
-    for name in expected.keys() & tensors.keys():
+    for name in sorted(expected.keys() & tensors.keys()):
         tensor = tensors[name]
         if tensor.shape != expected[name].shape:
             raise LampError(
