@@ -60,10 +60,10 @@ struct Turned {
   float x, z;
 };
 
-// Horizontal vectors turned about +Y by the quaternion (w, 0, y, 0).
-LF_DEVICE Turned turn(float w, float y, float x, float z) {
-  const float across_x = y * z, across_z = -(y * x);
-  return {x + 2 * (w * across_x + y * across_z), z + 2 * (w * across_z - y * across_x)};
+// A horizontal vector turned about -Y by twice the angle.
+LF_DEVICE Turned turn(float half_angle, float x, float z) {
+  const Pair direction = turned_by(half_angle * 0.636619772367581343f);
+  return {direction.a * x - direction.b * z, direction.b * x + direction.a * z};
 }
 
 // One block a sample.
@@ -89,7 +89,7 @@ LF_KERNEL(kThreads) recover_kernel(const Recover p) {
   block_barrier();
   for (int t = thread(); t < end; t += kThreads) {
     const float* const step = raw + static_cast<std::size_t>(t > 0 ? t - 1 : 0) * p.stride;
-    const Turned turned = turn(cosf(half[t]), -sinf(half[t]), step[1], step[2]);
+    const Turned turned = turn(half[t], step[1], step[2]);
     root_x[t] = t > 0 ? turned.x : 0;
     root_z[t] = t > 0 ? turned.z : 0;
   }
@@ -106,7 +106,7 @@ LF_KERNEL(kThreads) recover_kernel(const Recover p) {
       x = root_x[t], y = frame[3], z = root_z[t];
       if (joint > 0) {
         const float* const local = frame + 4 + 3 * (joint - 1);
-        const Turned turned = turn(cosf(half[t]), -sinf(half[t]), local[0], local[2]);
+        const Turned turned = turn(half[t], local[0], local[2]);
         x += turned.x, y = local[1], z += turned.z;
       }
     }

@@ -79,6 +79,13 @@ LF_DEVICE float plus(float a, float b) { return __fadd_rn(a, b); }
 
 LF_DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 
+// Cosine and sine of a number of half turns, which need no stack to bring a large angle near zero.
+LF_DEVICE Pair turned_by(float half_turns) {
+  Pair result;
+  sincospif(half_turns, &result.b, &result.a);
+  return result;
+}
+
 // a in the lower half.
 LF_DEVICE std::uint32_t pack(float a, float b) {
   std::uint32_t result;
@@ -172,27 +179,25 @@ inline float as_float(std::uint32_t bits) {
   return x;
 }
 
-inline int thread() { return emulation::current().thread; }
-inline int block_x() { return emulation::current().block[0]; }
-inline int block_y() { return emulation::current().block[1]; }
-inline int block_z() { return emulation::current().block[2]; }
+inline int thread() { return emulation::thread(); }
+inline int block_x() { return emulation::block(0); }
+inline int block_y() { return emulation::block(1); }
+inline int block_z() { return emulation::block(2); }
 inline unsigned char* shared_memory() { return emulation::shared_memory(); }
 inline void block_barrier() { emulation::block_barrier(); }
 
 template <typename T>
-T shuffle_xor(T value, int mask) {
-  const unsigned char* slots = emulation::exchange(&value, sizeof value, "shuffle");
-  std::memcpy(&value, slots + emulation::kSlot * ((thread() % kWarp) ^ mask), sizeof value);
+T shuffle_from(T value, int lane) {
+  emulation::shuffle(&value, sizeof value, lane);
   return value;
 }
 
 template <typename T>
-T shuffle_from(T value, int lane) {
-  std::memcpy(&value, emulation::exchange(&value, sizeof value, "shuffle") + emulation::kSlot * lane, sizeof value);
-  return value;
+T shuffle_xor(T value, int mask) {
+  return shuffle_from(value, (thread() % kWarp) ^ mask);
 }
 
-inline int arrive(int* counter) { return (*counter)++; }
+inline int arrive(int* counter) { return emulation::arrive(counter); }
 template <typename T>
 T load_fresh(const T* address) {
   return *address;
@@ -205,6 +210,11 @@ inline std::uint32_t multiply_high(std::uint32_t a, std::uint32_t b) {
 inline float times(float a, float b) { return a * b; }
 inline float plus(float a, float b) { return a + b; }
 inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
+
+inline Pair turned_by(float half_turns) {
+  const double angle = std::remainder(half_turns, 2.0) * 3.14159265358979323846;
+  return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
+}
 
 inline std::uint32_t pack(float a, float b) {
   const auto rounded = [](float x) {
@@ -238,8 +248,8 @@ inline void multiply_tf32(float (&c)[4], const std::uint32_t (&a)[4], std::uint3
   emulation::multiply(c, a, b0, b1, false);
 }
 
-inline void wait_for_previous_kernel() {}
-inline void let_next_kernel_begin() {}
+inline void wait_for_previous_kernel() { emulation::wait_for_previous_kernel(); }
+inline void let_next_kernel_begin() { emulation::let_next_kernel_begin(); }
 
 #endif
 

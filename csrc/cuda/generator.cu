@@ -10,7 +10,8 @@
 namespace lf::cuda {
 namespace {
 
-constexpr int kMostRows = 1 << 21;  // of any stage; a grid has 65,535 rows of tiles at most
+// Of any stage: a grid has 65,535 rows of tiles at most, and places in a stage are counted in int.
+constexpr int kMostRows = 1 << 21;
 
 }  // namespace
 
@@ -94,7 +95,8 @@ bool Plan::create(const Generator& generator, const Decoder* decoder, const Plan
   shape_ = shape;
   branches_ = shape.guided ? 2 : 1;
   const std::size_t samples = shape.samples, tokens = shape.tokens, steps = shape.steps, all = samples * branches_;
-  if (all * (tokens + 1) > kMostRows) {
+  const std::size_t frames = decoder != nullptr ? samples * tokens << decoder->stages.size() : 0;
+  if (std::max(all * (tokens + 1), frames) > kMostRows) {
     return fail(error, status::invalid_argument, "%d samples of %d tokens are too many for one request; give fewer.",
                 shape.samples, shape.tokens);
   }

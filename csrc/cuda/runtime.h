@@ -13,8 +13,6 @@
 #include <cuda_runtime.h>
 #else
 #include <functional>
-#include <memory>
-#include <new>
 #include <vector>
 #endif
 
@@ -62,15 +60,19 @@ inline bool waits(const void* function) {
   return cudaFuncGetAttributes(&attributes, function) == cudaSuccess && attributes.ptxVersion >= 90;
 }
 
+// As much shared memory as a block can have, never less than another thread or a graph has asked for.
+inline bool allow_shared_memory(const void* function, Error& error) {
+  int device = 0, most = 0;
+  return succeeded(cudaGetDevice(&device), "be found", error) &&
+         succeeded(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "be asked", error) &&
+         succeeded(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
+                   "give a kernel its shared memory", error);
+}
+
 template <typename... Arguments>
 bool launch(void (*kernel)(Arguments...), const Launch& how, Error& error, Arguments... arguments) {
   const void* function = reinterpret_cast<const void*>(kernel);
-  if (how.shared_bytes > 48 << 10 &&
-      !succeeded(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(how.shared_bytes)),
-                 "give a kernel its shared memory", error)) {
-    return false;
-  }
+  if (how.shared_bytes > 48 << 10 && !allow_shared_memory(function, error)) return false;
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -158,7 +160,12 @@ bool launch(void (*kernel)(Arguments...), const Launch& how, Error& error, Argum
     return fail(error, status::device, "%u x %u x %u blocks with %llu bytes of shared memory do not fit on a GPU.",
                 how.grid[0], how.grid[1], how.grid[2], static_cast<unsigned long long>(how.shared_bytes));
   }
-  const auto run = [=] { emulation::run(how.grid, how.threads, how.shared_bytes, [=] { kernel(arguments...); }); };
+  const auto body = [=] { kernel(arguments...); };
+  const auto run = [=] {
+    emulation::run(
+        how.grid, how.threads, how.shared_bytes, how.dependent,
+        [](const void* it) { (*static_cast<decltype(body)*>(it))(); }, &body, sizeof body);
+  };
   if (emulation::recording != nullptr) {
     emulation::recording->push_back(run);
   } else {
@@ -168,11 +175,10 @@ bool launch(void (*kernel)(Arguments...), const Launch& how, Error& error, Argum
 }
 
 inline bool allocate(void** memory, std::size_t bytes, Error&) {
-  *memory = ::operator new(bytes, std::align_val_t{256});
-  std::memset(*memory, 0xff, bytes);
+  *memory = emulation::allocate(bytes);
   return true;
 }
-inline void release(void* memory) { ::operator delete(memory, std::align_val_t{256}); }
+inline void release(void* memory) { emulation::release(memory); }
 inline bool copy(void* to, const void* from, std::size_t bytes, void*, Error&) {
   const auto run = [=] { std::memcpy(to, from, bytes); };
   if (emulation::recording != nullptr) {

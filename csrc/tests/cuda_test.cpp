@@ -77,8 +77,8 @@ void* make_stream() {
   return made;
 }
 #else
-void* allocate(std::size_t bytes) { return ::operator new(bytes, std::align_val_t{256}); }
-void release(void* memory) { ::operator delete(memory, std::align_val_t{256}); }
+using lf::cuda::emulation::allocate;
+using lf::cuda::emulation::release;
 
 void* make_stream() { return nullptr; }
 #endif
@@ -344,6 +344,7 @@ void attentions() {
   attention<float>(1, 1, 1, 128, Mask::full, false);
 }
 
+template <typename Scored>
 void decode(int samples, int positions, int codes, bool guided, bool compact, bool given_noise, int top_k) {
   std::vector<std::int64_t> ids(samples * positions), next(samples), seeds(samples), samples_of(samples);
   int most = 1;
@@ -360,11 +361,16 @@ void decode(int samples, int positions, int codes, bool guided, bool compact, bo
     samples_of[s] = 5 + s;
   }
   const int scored = compact ? most : positions;
-  const std::vector<float> logits = random(samples * scored * codes, 3), plain = random(samples * scored * codes, 3);
+  const std::vector<float> logits = rounded<Scored>(random(samples * scored * codes, 3)),
+                           plain = rounded<Scored>(random(samples * scored * codes, 3));
   std::vector<float> noise(static_cast<std::size_t>(samples) * positions * codes);
   for (float& value : noise) value = std::uniform_real_distribution<float>(0, 1)(engine);
   const std::size_t rows = static_cast<std::size_t>(samples) * positions;
-  const auto logits_memory = device(logits), plain_memory = device(plain), noise_memory = device(noise);
+  const auto as_scored = [&](const std::vector<float>& values) {
+    return padded<Scored>(values, samples * scored, codes, samples * scored, codes);
+  };
+  const auto logits_memory = as_scored(logits), plain_memory = as_scored(plain);
+  const auto noise_memory = device(noise);
   const auto ids_memory = device(ids), next_memory = device(next), seeds_memory = device(seeds),
              of_memory = device(samples_of);
   const auto arrivals = device(std::vector<std::int32_t>(samples, 0));
@@ -381,7 +387,7 @@ void decode(int samples, int positions, int codes, bool guided, bool compact, bo
   p.samples = samples, p.positions = positions, p.codes = codes, p.scored = scored, p.logits_stride = codes, p.step = 3;
   p.options = {4.0f, 0.9f, top_k};
   Error error;
-  expect(lf::cuda::run<float>(p, stream, false, error), "decode step runs");
+  expect(lf::cuda::run<Scored>(p, stream, false, error), "decode step runs");
   finish("decode step");
 
   const std::string name =
@@ -429,10 +435,10 @@ void decode(int samples, int positions, int codes, bool guided, bool compact, bo
 }
 
 void decodes() {
-  decode(2, 49, 512, true, true, false, 52);
-  decode(1, 1, 7, false, false, false, 7);
-  decode(3, 7, 63, true, false, true, 1);
-  decode(2, 63, 1030, false, true, false, 103);
+  decode<float>(2, 49, 512, true, true, false, 52);
+  decode<float>(1, 1, 7, false, false, false, 7);
+  decode<bf16>(3, 7, 63, true, false, true, 1);
+  decode<bf16>(2, 63, 1030, false, true, false, 103);
 }
 
 void lookup(std::int64_t rows, int codes, int width, float offset = 0) {
@@ -846,8 +852,11 @@ void motions(lf::Dtype storage, std::int32_t numbers, std::int32_t steps, bool g
   expect(std::equal(again.data(), again.data() + again.size, features.data()), "the tokens alone give the same motion");
   lf_cuda_plan_destroy(decoding);
 
-  params.struct_size = 1;
   lf_cuda_plan* none = nullptr;
+  params.samples = 1, params.tokens = 1 << 20;
+  expect(lf_cuda_generator_prepare(generator, &params, &none, &error) == LF_CUDA_ERROR_INVALID_ARGUMENT,
+         "too many frames are refused");
+  params.struct_size = 1;
   expect(lf_cuda_generator_prepare(generator, &params, &none, &error) == LF_CUDA_ERROR_STRUCT_SIZE && none == nullptr,
          "a struct of another version is refused");
   lf_cuda_plan_destroy(plan);
