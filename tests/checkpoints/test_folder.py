@@ -179,6 +179,10 @@ SPOILS = {
     "no vocabulary": (lambda f: (f / "vocab.txt").unlink(), "vocab.txt cannot be read"),
     "other vocabulary": (lambda f: (f / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]"), "has 5 words"),
     "no statistics": (lambda f: (f / "statistics.safetensors").unlink(), "no file .*statistics.safetensors"),
+    "other statistics": (
+        lambda f: save_file({"mean": torch.zeros(263)}, f / "statistics.safetensors"),
+        "expected mean and std",
+    ),
     "no weights": (lambda f: shutil.rmtree(f / "length"), "no file .*length.model.safetensors"),
     "cut": (cut, "generator.model.safetensors is damaged or cut short"),
     "empty": (lambda f: (f / "generator/model.safetensors").write_bytes(b""), "is damaged or cut short"),
