@@ -175,8 +175,9 @@ void Linear::run(const Executor& executor, const LinearInput& in, const LinearCa
   run(executor, in, {in.margin_, 1, 0, in.rows_}, call);
 }
 
-Finish Linear::finishing(const LinearInput& in, const LinearCall& call, const Taps* taps, std::size_t from,
-                         std::size_t row, std::size_t column) const noexcept {
+// Called for every tile.
+inline Finish Linear::finishing(const LinearInput& in, const LinearCall& call, const Taps* taps, std::size_t from,
+                                std::size_t row, std::size_t column) const noexcept {
   Finish finish{};
   finish.bias = bias_.data() + column;
   if (format_ == Format::u8) {
