@@ -24,10 +24,17 @@ struct Error {
   char text[256] = {};
 };
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
+// The compiler holds arguments against the format, which is C's everywhere: MinGW's GCC has to be told.
+#if defined(__MINGW32__) && !defined(__clang__)
+#define LF_FORMAT(text, first) __attribute__((format(gnu_printf, text, first)))
+#elif defined(__GNUC__)
+#define LF_FORMAT(text, first) __attribute__((format(printf, text, first)))
+#else
+#define LF_FORMAT(text, first)
 #endif
+
 // Fills `error`, cutting a long sentence between characters; always returns false, for `return fail(...)`.
+LF_FORMAT(3, 4)
 bool fail(Error& error, std::int32_t status, const char* format, ...) noexcept;
 
 }  // namespace lf

@@ -16,9 +16,7 @@ struct Name {
   char text[96];
 };
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 1, 2)))
-#endif
+LF_FORMAT(1, 2)
 Name name_of(const char* format, ...) noexcept;
 
 class ModelTensors {

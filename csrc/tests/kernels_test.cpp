@@ -579,25 +579,37 @@ void executors() {
   expect(sum == 45, "an engine's own threads");
 }
 
+// Everything, by a caller that has so many bytes on its stack.
+template <std::size_t kBytes>
+void from_a_stack_of(const Kernels& kernels) {
+  volatile char bytes[kBytes];
+  bytes[0] = 0;
+  functions(kernels);
+  linear_layers(kernels);
+  layers_in_a_row(kernels);
+  stored_weights(kernels);
+  widest_sums(kernels);
+  attentions(kernels);
+  convolutions(kernels);
+  upsampling(kernels, Precision::f32);
+  upsampling(kernels, Precision::int8);
+  codebooks(kernels);
+  static_cast<void>(bytes[0]);
+}
+
 }  // namespace
 
 int main() {
   executors();
+  // Callers align their stacks to 16 bytes: kernels may rely on no more for the vectors that they keep there.
+  void (*volatile const callers[])(const Kernels&) = {from_a_stack_of<16>, from_a_stack_of<32>, from_a_stack_of<48>,
+                                                      from_a_stack_of<64>};
   for (const lf::Isa isa : lf::kIsas) {
     const Kernels* kernels = lf::find_kernels(isa);
     if (kernels == nullptr) continue;
     where = lf::isa_name(isa);
     std::printf("%s\n", where);
-    functions(*kernels);
-    linear_layers(*kernels);
-    layers_in_a_row(*kernels);
-    stored_weights(*kernels);
-    widest_sums(*kernels);
-    attentions(*kernels);
-    convolutions(*kernels);
-    upsampling(*kernels, Precision::f32);
-    upsampling(*kernels, Precision::int8);
-    codebooks(*kernels);
+    for (const auto& caller : callers) caller(*kernels);
   }
   return failures == 0 ? 0 : 1;
 }

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -68,11 +70,13 @@ void whole_files() {
 }
 
 void file_on_disk() {
-  const char* const path = "model_file_test.safetensors";
+  const char* const path = "model \xc3\xa9\xe6\xa8\xa1.safetensors";  // UTF-8, as everywhere
+  const std::filesystem::path place = std::filesystem::u8path(path);
   const Bytes bytes = lf::tiny_model();
-  std::FILE* const out = std::fopen(path, "wb");
-  expect(out != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), out) == bytes.size(), "a file is written");
-  if (out != nullptr) std::fclose(out);
+  std::ofstream out(place, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.close();
+  expect(out.good(), "a file is written");
   lf::ModelFile file, other;
   lf::Error error;
   expect(lf::ModelFile::open(path, kMemory, file, error), "and mapped", error.text);
@@ -81,7 +85,7 @@ void file_on_disk() {
   file = lf::ModelFile();
   expect(other.codebook[0] == first && other.generator.layers.size() == 2, "and moved");
   other = lf::ModelFile();
-  std::remove(path);
+  std::filesystem::remove(place);
   expect(!lf::ModelFile::open(path, kMemory, other, error) && error.status == lf::status::file, "no file");
   expect(!lf::ModelFile::open(".", kMemory, other, error) && error.status == lf::status::file, "a folder");
 }

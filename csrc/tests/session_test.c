@@ -334,7 +334,8 @@ static void short_stages(lf_model* model) {
   lf_model_info info = {.struct_size = sizeof info};
   lf_generate_params what;
   int round, stage, stages;
-  if (!moves_like_people) return; /* stages of a tiny model are nothing but calls */
+  if (!moves_like_people) return;       /* stages of a tiny model are nothing but calls */
+  if (CLOCKS_PER_SEC < 1000000) return; /* on Windows clock tells milliseconds, and not of the processor */
   lf_session_params_init(&params);
   params.threading = LF_THREADING_CALLER;
   session = session_of(model, &params);

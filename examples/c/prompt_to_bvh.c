@@ -63,7 +63,7 @@ static void write_joint(FILE* file, const lf_joint* joints, int count, int joint
 
 static int write_bvh(const char* path, const lf_joint* joints, int count, const lf_motion* motion, float fps) {
   int* order = (int*)malloc(sizeof(int) * (size_t)count);
-  FILE* file = fopen(path, "w");
+  FILE* file = fopen(path, "wb");
   int t, i, written = 0;
   if (file == NULL || order == NULL) {
     if (file != NULL) fclose(file);

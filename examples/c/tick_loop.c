@@ -90,6 +90,9 @@ int main(int argc, char** argv) {
   pose.positions = positions;
   pose.rotations = rotations;
 
+#if defined(_WIN32)
+  timeBeginPeriod(1); /* milliseconds; without it Sleep may take 15 more than it is asked for */
+#endif
   start = now();
   for (tick = 0; tick < (int)(seconds * TICKS_PER_SECOND); ++tick) {
     const double begin = now();
