@@ -39,10 +39,17 @@ inline bool succeeded(cudaError_t result, const char* what, Error& error) {
               "The GPU could not %s: %s.", what, cudaGetErrorString(result));
 }
 
+// The current one must know what device.h is written in.
 inline bool find_device(Error& error) {
-  int count = 0;
+  int count = 0, device = 0, capability = 0;
   if (!succeeded(cudaGetDeviceCount(&count), "be found", error)) return false;
-  return count > 0 || fail(error, status::no_device, "There is no CUDA GPU in this machine.");
+  if (count == 0) return fail(error, status::no_device, "There is no CUDA GPU in this machine.");
+  if (!succeeded(cudaGetDevice(&device), "be found", error) ||
+      !succeeded(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, device), "be asked", error)) {
+    return false;
+  }
+  return capability >= 8 ||
+         fail(error, status::no_device, "The GPU has compute capability %d.x; this library needs 8.0.", capability);
 }
 
 inline bool use_device(int device, Error& error) { return succeeded(cudaSetDevice(device), "be chosen", error); }

@@ -45,7 +45,7 @@ typedef struct lf_cuda_error {
   char text[256];
 } lf_cuda_error;
 
-/* Whether there is a GPU that can be used. */
+/* Whether there is a GPU that can be used: of compute capability 8.0 or newer. */
 LF_CUDA_API int32_t lf_cuda_find_device(lf_cuda_error* error);
 
 /* Makes a device the current one of the calling thread, as cudaSetDevice does. */
