@@ -493,6 +493,45 @@ void lookups() {
          "rows that are not finite get an index in range");
 }
 
+template <typename Element>
+void embed(int samples, int positions, int width) {
+  constexpr int branches = 2, table_rows = 7;
+  const int rows = branches * samples * (positions + 1);
+  const auto table = rounded<Element>(random(table_rows * width)), places = rounded<Element>(random(positions * width)),
+             conditions = rounded<Element>(random(samples * width)), none = random(width);
+  std::vector<std::int64_t> ids;
+  for (int i = 0; i < samples * positions; ++i) ids.push_back(i % 11 - 1);  // some beyond the table
+  const auto memory = [&](const std::vector<float>& values) {
+    const int count = static_cast<int>(values.size()) / width;
+    return padded<Element>(values, count, width, count, width);
+  };
+  const auto table_memory = memory(table), places_memory = memory(places), conditions_memory = memory(conditions);
+  const auto none_memory = device(none);
+  const auto ids_memory = device(ids);
+  const Device<Element> out(static_cast<std::size_t>(rows) * width);
+  lf::cuda::Embed p;
+  p.ids = ids_memory.data(), p.conditions = conditions_memory.data(), p.no_condition = none_memory.data();
+  p.table = table_memory.data(), p.positions_table = places_memory.data(), p.out = out.data();
+  p.samples = samples, p.positions = positions, p.branches = branches, p.table_rows = table_rows, p.width = width;
+  Error error;
+  expect(lf::cuda::run<Element>(p, stream, false, error), "embedding runs");
+  finish("embedding");
+  bool same = true;
+  for (int row = 0; row < rows; ++row) {
+    const int sample = row / (positions + 1) % samples, n = row % (positions + 1) - 1;
+    const bool plain = row / (positions + 1) >= samples;
+    for (int i = 0; i < width; ++i) {
+      float expected = plain ? none[i] : conditions[sample * width + i];
+      if (n >= 0) {
+        const std::int64_t id = ids[sample * positions + n];
+        expected = table[(id < 0 || id >= table_rows ? table_rows - 1 : id) * width + i] + places[n * width + i];
+      }
+      same = same && number(out[static_cast<std::size_t>(row) * width + i]) == number(stored<Element>(expected));
+    }
+  }
+  expect(same, "rows of tokens and conditions");
+}
+
 // A model with random weights, in the folded form of the model file.
 struct RandomModel {
   RandomModel(int width, int heads, int feedforward, int codes, int tokens, int condition_width, int num_layers,
@@ -883,6 +922,8 @@ int main() {
     linears();
     attentions();
     decodes();
+    embed<float>(2, 5, 24);
+    embed<bf16>(3, 1, 1032);
     lookups();
   }
   generators();
