@@ -1,5 +1,5 @@
-// Times on a GPU what csrc/cuda chooses by estimates: what a kernel of a graph costs that does nothing, with and without
-// dependent launches, and each tile of a linear layer over rows and widths, beside the one that tile_for takes.
+// Times on a GPU what csrc/cuda chooses by estimates: what a kernel of a graph costs that does nothing, with and
+// without dependent launches, and each tile of a linear layer over rows and widths, beside the one that tile_for takes.
 //
 //   cmake -S . -B build/bench -DLAMP_FAST_BENCH=ON -DLAMP_FAST_CUDA=ON
 //   cmake --build build/bench --target cuda_bench && build/bench/csrc/cuda/cuda_bench

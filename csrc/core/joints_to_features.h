@@ -1,4 +1,5 @@
-// HumanML3D's features of a motion given as joint positions, such as a clip of a game. The way back is in motion_features.h.
+// HumanML3D's features of a motion given as joint positions, such as a clip of a game. motion_features.h has the way
+// back.
 #pragma once
 
 #include <cstddef>

@@ -31,11 +31,10 @@ struct GeneratorWeights {
   bool padding_is_exact = true;
   float eps = 0, head_eps = 0;
 
-  using Layer = LayerWeights;
   WeightMatrix table;           // (K + 2, 4D): hidden state, queries, keys, values of each id
   WeightMatrix positions;       // (max_tokens, 4D)
   LinearWeights condition;      // (4D, C); without a condition the row is the bias
-  Vector<Layer> layers;         // qkv of the first is empty: the tables hold it
+  Vector<LayerWeights> layers;  // qkv of the first is empty: the tables hold it
   LinearWeights dense, logits;  // GELU between them; (D, D), (K, D)
 };
 

@@ -30,9 +30,8 @@ struct Skeleton {
   PerJoint<const char*> names;
   PerJoint<std::int8_t> parents;           // -1 for the root; always before the joint itself
   PerJoint<std::int8_t> chain_references;  // the joint before each in its chain, where every chain starts at the root
-  PerJoint<Vec3>
-      raw_offsets;          // along an axis: the bone that ends in each joint as HumanML3D's features count rotations
-  PerJoint<Vec3> t_pose;    // the same in a T-pose that faces +Z
+  // The bone that ends in each joint, along an axis: as HumanML3D's features count rotations, in a T-pose facing +Z.
+  PerJoint<Vec3> raw_offsets, t_pose;
   PerJoint<float> lengths;  // of the bone that ends in each joint, metres
   Branch pelvis, chest;
   std::array<std::int8_t, 4> face_joints;  // right hip, left hip, right shoulder, left shoulder

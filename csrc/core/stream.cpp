@@ -309,8 +309,8 @@ bool Stream::sample(double time, Pose& pose) noexcept {
   return !underrun;
 }
 
-// Speed rises from 0 to 1 within `resume_seconds_`. A body that then comes to stand at ease loses it as evenly before the
-// frames end: what is left to play is as the square of the speed.
+// Speed rises from 0 to 1 within `resume_seconds_`. A body that then comes to stand at ease loses it as evenly before
+// the frames end: what is left to play is as the square of the speed.
 void Stream::play_on(double seconds, double last) noexcept {
   const double rise = resume_seconds_, left = (last - play_) / fps_;
   double faster = 1, played = seconds;

@@ -63,7 +63,7 @@ bool Generator::create(const GeneratorWeights& weights, Numbers wanted, Error& e
   };
   condition = add(weights.condition, {}, false, row, straight(weights.condition_width),
                   up(weights.condition_width, kColumnStep));
-  for (const GeneratorWeights::Layer& layer : weights.layers) {
+  for (const LayerWeights& layer : weights.layers) {
     Layer packed{};
     if (!layers.empty()) packed.qkv = add(layer.qkv, {}, true, qkv, stream, stream_stride);
     const ResidualWeights &output = layer.attention_output, &contract = layer.feed_forward.contract;

@@ -15,8 +15,8 @@
  *
  * Structs. A struct that begins with struct_size must hold its own size there. lf_..._params_init fills it in with the
  * defaults, elsewhere the caller does: lf_pose pose = {.struct_size = sizeof pose}. New fields come at the end only.
- * A library refuses a size that it does not know, such as a later header's, with LF_ERROR_STRUCT_SIZE; it knows those of
- * all headers before its own with the same LF_ABI_VERSION.
+ * A library refuses a size that it does not know, such as a later header's, with LF_ERROR_STRUCT_SIZE; it knows those
+ * of all headers before its own with the same LF_ABI_VERSION.
  *
  * Errors. A call returns a status; where it takes an lf_error, that receives one sentence about what was wrong (and is
  * left alone on success); it may be NULL. Nothing is printed, thrown or aborted. A call that fails leaves its outputs

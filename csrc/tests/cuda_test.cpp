@@ -1,5 +1,5 @@
-// The kernels of csrc/cuda against plain sums in double precision and against the core: in the emulation, or compiled by
-// nvcc on a GPU.
+// The kernels of csrc/cuda against plain sums in double precision and against the core: in the emulation, or compiled
+// by nvcc on a GPU.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -536,14 +536,14 @@ void embed(int samples, int positions, int width) {
 struct RandomModel {
   RandomModel(int width, int heads, int feedforward, int codes, int tokens, int condition_width, int num_layers,
               bool int8)
-      : layers(num_layers, lf::GeneratorWeights::Layer{}), int8(int8) {
+      : layers(num_layers, lf::LayerWeights{}), int8(int8) {
     weights.width = width, weights.heads = heads, weights.feedforward = feedforward, weights.codes = codes;
     weights.max_tokens = tokens, weights.condition_width = condition_width;
     weights.eps = 1e-5f, weights.head_eps = 1e-12f;
     weights.table = matrix(codes + 2, 4 * width), weights.positions = matrix(tokens, 4 * width);
     weights.condition = linear(4 * width, condition_width);
     for (int l = 0; l < num_layers; ++l) {
-      lf::GeneratorWeights::Layer& layer = layers[l];
+      lf::LayerWeights& layer = layers[l];
       if (l > 0) layer.qkv = linear(3 * width, width);
       layer.attention_output = {linear(width, width), {}};
       if (l > 0) layer.attention_output.norm = norm(width);
@@ -575,7 +575,7 @@ struct RandomModel {
     return {floats[floats.size() - 2].data(), floats.back().data()};
   }
 
-  lf::Vector<lf::GeneratorWeights::Layer> layers;
+  lf::Vector<lf::LayerWeights> layers;
   bool int8;
   std::deque<std::vector<float>> floats;
   std::deque<std::vector<std::int8_t>> bytes;
@@ -641,7 +641,7 @@ std::vector<Row> logits_of(const lf::GeneratorWeights& g, const std::int64_t* id
     qkv[row].assign(all.begin() + width, all.end());
   }
   for (std::size_t l = 0; l < g.layers.size(); ++l) {
-    const lf::GeneratorWeights::Layer& layer = g.layers[l];
+    const lf::LayerWeights& layer = g.layers[l];
     for (int row = 0; l > 0 && row <= tokens; ++row) qkv[row] = times(layer.qkv, normal(stream[row], g.eps));
     for (int row = 0; row <= tokens; ++row) {
       Row attended(width, 0);

@@ -9,8 +9,8 @@
 
 namespace lf::cuda::emulation {
 
-// In which order blocks run, and fibers between two barriers: 0 as they are numbered, 1 from the last to the first, else
-// shuffled.
+// In which order blocks run, and fibers between two barriers: 0 as they are numbered, 1 from the last to the first,
+// else shuffled.
 void set_order(unsigned seed);
 
 // The GPU's memory, which alone kernels may touch, unless there is other memory that plays it.
